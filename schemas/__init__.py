@@ -1,0 +1,1 @@
+"""What travels on planstream's topics; knows no broker."""

@@ -1,0 +1,40 @@
+"""What the coordinator tells itself over the commands topic."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
+
+from schemas.record import Count, Instant, Record, Uuid4
+
+
+class Limit(StrEnum):
+    """Which limit a deadline stands for."""
+
+    PLAN_TIMEOUT = "plan_timeout"
+    DEADLINE = "deadline"
+    STEP_TIMEOUT = "step_timeout"
+
+
+class DeadlineFired(Record):
+    """A limit is due, and everything that arrived before it is folded (R33)."""
+
+    plan_id: Uuid4
+    execution_id: Uuid4
+    limit: Annotated[Limit, Field(strict=False)]
+    due_at: Instant
+    step_number: Count | None = None
+    attempt: Count | None = None
+
+
+class RetryDue(Record):
+    """A step's backoff is over (§1.1)."""
+
+    plan_id: Uuid4
+    execution_id: Uuid4
+    step_number: Count
+    attempt: Count
+    """The attempt that is to be made."""
+    due_at: Instant

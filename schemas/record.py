@@ -1,0 +1,32 @@
+"""The common base of everything that travels on a topic."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+INT64_MAX = 2**63 - 1
+INT64_MIN = -(2**63)
+
+UUID4_PATTERN = (
+    r"^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$"
+)
+"""A canonical (lower-case, 36 characters) UUID version 4 (R34)."""
+
+Uuid4 = Annotated[str, StringConstraints(pattern=UUID4_PATTERN)]
+Int64 = Annotated[int, Field(ge=INT64_MIN, le=INT64_MAX)]
+Count = Annotated[int, Field(ge=0, le=INT64_MAX)]
+Positive = Annotated[int, Field(gt=0, le=INT64_MAX)]
+Millis = Annotated[int, Field(ge=0, le=INT64_MAX)]
+"""A span in milliseconds."""
+Instant = Annotated[int, Field(gt=0, le=INT64_MAX)]
+"""A point in time, Unix milliseconds."""
+
+
+class Record(BaseModel):
+    """A value that travels on a topic or lies in a table: strict, frozen, closed."""
+
+    model_config = ConfigDict(
+        strict=True, frozen=True, extra="forbid", allow_inf_nan=False
+    )

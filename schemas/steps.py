@@ -1,0 +1,91 @@
+"""What coordinators ask of step workers, and what these answer."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from schemas.errors import ExecutionError
+from schemas.opaque import JsonObject, JsonText
+from schemas.record import Count, Int64, Instant, Millis, Positive, Record, Uuid4
+
+
+class StepRequest(Record):
+    """Run one attempt of one step (topic step-requests.<queue>, key step id)."""
+
+    plan_id: Uuid4
+    execution_id: Uuid4
+    step_id: Uuid4
+    step_number: Count
+    """The step's place in the plan's list, from 0."""
+    attempt: Positive
+    action: str
+    payload: JsonObject
+    environment: dict[str, JsonText]
+    timeout_ms: Positive | None
+    """The step's own limit; null when it inherits the plan's (R31)."""
+    deadline_ms: Instant
+    """When the plan ends at the latest, by the coordinator's clock."""
+    priority: Int64
+    requested_at: Instant
+    user_id: str | None
+    request_id: str | None
+    correlation_context: dict[str, str] | None
+
+
+class StepReference(Record):
+    """Which attempt of which step an outcome speaks of."""
+
+    plan_id: Uuid4
+    execution_id: Uuid4
+    step_id: Uuid4
+    step_number: Count
+    attempt: Positive
+
+
+class StepStarted(StepReference):
+    """An attempt runs longer than a moment, or may be a redelivery (R29)."""
+
+    worker: str
+    start_id: str
+    """Differs for every start of an attempt: repeats of this record share it."""
+    started_at: Instant
+    elapsed_ms: Millis
+    """How long the attempt had been running when this was announced."""
+    child_plan_id: Uuid4 | None = None
+
+
+class StepSucceeded(StepReference):
+    """An attempt completed."""
+
+    worker: str
+    started_at: Instant
+    ended_at: Instant
+    result: JsonText
+
+
+class StepFailed(StepReference):
+    """An attempt failed."""
+
+    worker: str
+    started_at: Instant
+    ended_at: Instant
+    error: ExecutionError
+
+
+class StepWarned(StepReference):
+    """A handler reported a warning without failing (R6)."""
+
+    code: Annotated[str, Field(min_length=1, max_length=50)]
+    message: Annotated[str, Field(max_length=1000)]
+    at: Instant
+
+
+class ExecutionHalted(Record):
+    """No attempt of this execution is wanted any longer (topic halts)."""
+
+    plan_id: Uuid4
+    execution_id: Uuid4
+    at: Instant
+    error_code: str
