@@ -1,0 +1,95 @@
+"""What planstream raises, each error with the facts of its case.
+
+```text
+PlanstreamError
+├── SettingsError          a setting is wrong                    (lines)
+├── BrokerUnreachable      no broker answers                     (broker, reason)
+├── TopicsDoNotFit         topics are missing, or not as needed  (mismatches)
+├── InvalidPlan            a submission breaks the contract      (violations)
+├── SubmissionRefused      the broker did not take a submission  (plan_id, reason)
+├── ResultTimeout          no result arrived in time             (plan_id, timeout)
+├── ResultsLost            the reader of results has failed      (reason)
+└── ClientStopped          the client is not running
+```
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from schemas.validation import Violation
+
+    from streams.bootstrap import Mismatch
+
+SHOWN = 10
+"""How many violations a message lists: a plan of 1024 steps can have thousands."""
+
+
+class PlanstreamError(Exception):
+    """The base of everything that planstream raises on purpose."""
+
+
+class SettingsError(PlanstreamError):
+    """A setting is wrong: one line for each, with the variable's name."""
+
+    def __init__(self, lines: Sequence[str]) -> None:
+        super().__init__("\n".join(lines))
+        self.lines = tuple(lines)
+
+
+class BrokerUnreachable(PlanstreamError):
+    """No broker answers at the addresses of the settings."""
+
+    def __init__(self, broker: str, reason: str) -> None:
+        super().__init__(f"no Kafka broker answers at {broker} ({reason})")
+        self.broker = broker
+        self.reason = reason
+
+
+class TopicsDoNotFit(PlanstreamError):
+    """Topics are missing, or are not as planstream needs them."""
+
+    def __init__(self, mismatches: Sequence["Mismatch"]) -> None:
+        super().__init__("\n".join(str(mismatch) for mismatch in mismatches))
+        self.mismatches = tuple(mismatches)
+
+
+class InvalidPlan(PlanstreamError):
+    """A submission breaks the contract; all violations are listed (R35)."""
+
+    def __init__(self, violations: Sequence["Violation"]) -> None:
+        lines = [f"{each.path}: {each.message}" for each in violations[:SHOWN]]
+        if len(violations) > SHOWN:
+            lines.append(f"… and {len(violations) - SHOWN} more")
+        super().__init__("\n".join(lines))
+        self.violations = tuple(violations)
+
+
+class SubmissionRefused(PlanstreamError):
+    """The broker did not acknowledge a submission: it may or may not lie there."""
+
+    def __init__(self, plan_id: str, reason: str) -> None:
+        super().__init__(f"plan {plan_id} was not acknowledged: {reason}")
+        self.plan_id = plan_id
+        self.reason = reason
+
+
+class ResultTimeout(PlanstreamError, TimeoutError):
+    """No result arrived in the time that the caller wanted to wait."""
+
+    def __init__(self, plan_id: str, timeout: float) -> None:
+        super().__init__(f"no result of plan {plan_id} within {timeout:g} s")
+        self.plan_id = plan_id
+        self.timeout = timeout
+
+
+class ResultsLost(PlanstreamError):
+    """The reader of results has failed: nobody will be told of any result."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"results can no longer be read: {reason}")
+        self.reason = reason
+
+
+class ClientStopped(PlanstreamError):
+    """The client has not been started, or has been stopped."""

@@ -1,0 +1,258 @@
+"""The topics: each one's name, key, values, partitions and configuration."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from struct import unpack_from
+from typing import Self
+
+from schemas.commands import DeadlineFired, RetryDue
+from schemas.context import PlanSubmission
+from schemas.events import PlanExecutionEvent
+from schemas.record import Record
+from schemas.results import ExecutionAudit, PlanResult, Status
+from schemas.steps import (
+    ExecutionHalted,
+    StepFailed,
+    StepRequest,
+    StepStarted,
+    StepSucceeded,
+    StepWarned,
+)
+from streams.config import Settings
+
+STEP_OUTCOMES: tuple[type[Record], ...] = (
+    StepStarted,
+    StepSucceeded,
+    StepFailed,
+    StepWarned,
+)
+COMMANDS: tuple[type[Record], ...] = (DeadlineFired, RetryDue)
+
+
+class Key(StrEnum):
+    """What a topic's records are keyed by; ids are their canonical text, as bytes."""
+
+    PLAN_ID = "plan id"
+    STEP_ID = "step id"
+    AS_RECEIVED = "as received"
+    TABLE_ROW = "table row"
+
+
+class Rule(StrEnum):
+    """How an existing topic's configuration must relate to what is needed."""
+
+    EXACTLY = "exactly"
+    AT_LEAST = "at least"
+    AT_MOST = "at most"
+    FREE = "free"
+    """Ours to choose when we create the topic, the operator's afterwards."""
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """One configuration entry that a topic needs."""
+
+    name: str
+    value: str
+    rule: Rule
+
+    def met_by(self, found: str) -> bool:
+        """Compare with what the broker says; -1 is without limit there."""
+        match self.rule:
+            case Rule.EXACTLY:
+                return found == self.value
+            case Rule.AT_LEAST:
+                return _limit(found) >= _limit(self.value)
+            case Rule.AT_MOST:
+                return _limit(found) <= _limit(self.value)
+            case Rule.FREE:
+                return True
+
+
+def _limit(value: str) -> float:
+    number = int(value)
+    return float("inf") if number < 0 else number
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A topic: its name, key and values, side by side."""
+
+    name: str
+    key: Key
+    values: tuple[type[Record], ...]
+    """The models of its values; none where bytes are kept as they were received."""
+    partitions: int
+    requirements: tuple[Requirement, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Topics:
+    """All topics of one installation, by their role."""
+
+    plans: Topic
+    step_outcomes: Topic
+    commands: Topic
+    halts: Topic
+    success: Topic
+    partial: Topic
+    failure: Topic
+    audit: Topic
+    events: Topic
+    rejected: Topic
+    changelog: Topic
+    requests: dict[str, Topic]
+    """The step-requests topics, by queue."""
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """Derive the topics from the settings."""
+        make = _Maker(settings)
+        return cls(
+            plans=make.input("plans", Key.PLAN_ID, PlanSubmission),
+            step_outcomes=make.input("step-outcomes", Key.PLAN_ID, *STEP_OUTCOMES),
+            commands=make.input("commands", Key.PLAN_ID, *COMMANDS),
+            halts=make.halts(),
+            success=make.output("results.success", PlanResult),
+            partial=make.output("results.partial", PlanResult),
+            failure=make.output("results.failure", PlanResult),
+            audit=make.output("audit", ExecutionAudit),
+            events=make.output("events", PlanExecutionEvent),
+            rejected=make.output("rejected", key=Key.AS_RECEIVED),
+            changelog=make.changelog(),
+            requests={each: make.requests(each) for each in settings.all_queues()},
+        )
+
+    @property
+    def results(self) -> tuple[Topic, Topic, Topic]:
+        """The three topics of results."""
+        return (self.success, self.partial, self.failure)
+
+    def result(self, status: Status | str) -> Topic:
+        """Find the results topic of a status."""
+        by_status = {
+            Status.SUCCESS: self.success,
+            Status.PARTIAL: self.partial,
+            Status.FAILURE: self.failure,
+        }
+        return by_status[Status(status)]
+
+    def all(self) -> tuple[Topic, ...]:
+        """List every topic: what `topics create` creates."""
+        return (
+            self.plans,
+            *self.requests.values(),
+            self.step_outcomes,
+            self.commands,
+            self.halts,
+            *self.results,
+            self.audit,
+            self.events,
+            self.rejected,
+            self.changelog,
+        )
+
+    def of_client(self) -> tuple[Topic, ...]:
+        """List the topics that a client writes or reads."""
+        return (self.plans, *self.results, self.rejected)
+
+    def of_worker(self, queues: Iterable[str]) -> tuple[Topic, ...]:
+        """List the topics of a step worker that serves these queues."""
+        served = [self.requests[queue] for queue in queues]
+        return (*served, self.step_outcomes, self.halts, self.plans)
+
+
+class _Maker:
+    """Builds topics that share the settings' numbers."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    def input(self, name: str, key: Key, *values: type[Record]) -> Topic:
+        """Make a topic of work: losing a record of it would lose a plan."""
+        return self._input(name, key, values, self.settings.partitions)
+
+    def requests(self, queue: str) -> Topic:
+        """Make the topic of a queue; its partitions share out steps, not plans."""
+        name, partitions = f"step-requests.{queue}", self.settings.step_partitions
+        return self._input(name, Key.STEP_ID, (StepRequest,), partitions)
+
+    def output(self, name: str, *values: type[Record], key: Key = Key.PLAN_ID) -> Topic:
+        """Make a topic for others to read; how long it keeps is the operator's."""
+        keep = str(self.settings.results_retention_ms)
+        requirements = (
+            Requirement("cleanup.policy", "delete", Rule.EXACTLY),
+            Requirement("retention.ms", keep, Rule.FREE),
+        )
+        return self._topic(name, key, values, self.settings.partitions, requirements)
+
+    def halts(self) -> Topic:
+        """Make the broadcast of halts: every worker reads all of it at its start."""
+        keep = self.settings.halts_retention_ms
+        requirements = (
+            Requirement("cleanup.policy", "delete", Rule.EXACTLY),
+            Requirement("retention.ms", str(keep), Rule.AT_MOST),
+            # Retention removes closed segments alone, and the default is a week.
+            Requirement("segment.ms", str(max(60_000, keep // 6)), Rule.FREE),
+        )
+        return self._topic("halts", Key.PLAN_ID, (ExecutionHalted,), 1, requirements)
+
+    def changelog(self) -> Topic:
+        """Make the changelog of the coordinator's one table, named as Faust does."""
+        requirements = (
+            Requirement("cleanup.policy", "compact", Rule.EXACTLY),
+            # A recovery reads the whole log: compact it early, in small segments.
+            Requirement("segment.bytes", str(64 * 2**20), Rule.FREE),
+            Requirement("min.cleanable.dirty.ratio", "0.2", Rule.FREE),
+        )
+        count = self.settings.partitions
+        return self._topic(
+            "coordinator-state-changelog", Key.TABLE_ROW, (), count, requirements
+        )
+
+    def _input(
+        self, name: str, key: Key, values: tuple[type[Record], ...], partitions: int
+    ) -> Topic:
+        requirements = (
+            Requirement("cleanup.policy", "delete", Rule.EXACTLY),
+            Requirement("retention.ms", str(self.settings.retention_ms), Rule.AT_LEAST),
+            # A limit in bytes would drop work that nobody has read yet.
+            Requirement("retention.bytes", "-1", Rule.EXACTLY),
+        )
+        return self._topic(name, key, values, partitions, requirements)
+
+    def _topic(
+        self,
+        name: str,
+        key: Key,
+        values: tuple[type[Record], ...],
+        partitions: int,
+        requirements: tuple[Requirement, ...],
+    ) -> Topic:
+        largest = str(self.settings.max_request_bytes)
+        size = Requirement("max.message.bytes", largest, Rule.AT_LEAST)
+        name = self.settings.prefix + name
+        return Topic(name, key, values, partitions, (*requirements, size))
+
+
+_M = 0x5BD1E995
+_MASK = 0xFFFFFFFF
+_SEED = 0x9747B28C
+
+
+def partition_of(key: bytes, partitions: int) -> int:
+    """Find the partition of a key as Kafka's Java client does: murmur2 (R36).
+
+    aiokafka has this function too; its own looks at single bytes, and takes more than
+    twice as long, which shows when every record of every topic passes through it.
+    """
+    whole = len(key) // 4
+    h = _SEED ^ len(key)
+    for word in unpack_from(f"<{whole}I", key):
+        k = word * _M & _MASK
+        h = (h * _M ^ (k ^ k >> 24) * _M) & _MASK
+    if rest := key[whole * 4 :]:
+        h = (h ^ int.from_bytes(rest, "little")) * _M & _MASK
+    h = (h ^ h >> 13) * _M & _MASK
+    return ((h ^ h >> 15) & 0x7FFFFFFF) % partitions
