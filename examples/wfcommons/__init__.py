@@ -1,0 +1,1 @@
+"""Recorded scientific workflows, as plans."""
