@@ -81,6 +81,8 @@ def wfformat(*tasks: tuple[str, float, list[str]]) -> str:
 
 
 class TestInstances:
+    """Recorded runs, compact and original."""
+
     def test_the_folder_holds_the_eight(self) -> None:
         """No instance is missing, none came in unnoticed."""
         assert {file.stem for file in FILES} == set(SHAPES)
@@ -136,6 +138,8 @@ class TestInstances:
 
 
 class TestBounds:
+    """What an engine that costs nothing would need."""
+
     @pytest.mark.parametrize(("name", "workers", "lower", "greedy"), BOUNDS)
     def test_bounds_are_those_of_the_table(
         self, name: str, workers: int, lower: float, greedy: float
@@ -183,6 +187,8 @@ class TestBounds:
 
 
 class TestSubmissions:
+    """The plans made of recorded runs."""
+
     def test_a_step_depends_on_the_steps_of_its_parents(self) -> None:
         """The graph is the recorded one; a parent may stand later in the list."""
         made = wfplans.submission(DIAMOND, 1000)
