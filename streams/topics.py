@@ -1,7 +1,7 @@
 """The topics: each one's name, key, values, partitions and configuration."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from struct import unpack_from
 from typing import Self
@@ -70,6 +70,10 @@ class Requirement:
                 return True
 
 
+CLEAN_ELECTIONS = Requirement("unclean.leader.election.enable", "false", Rule.EXACTLY)
+"""A leader that lacks records would lose what was acknowledged."""
+
+
 def _limit(value: str) -> float:
     number = int(value)
     return float("inf") if number < 0 else number
@@ -84,6 +88,8 @@ class Topic:
     values: tuple[type[Record], ...]
     """The models of its values; none where bytes are kept as they were received."""
     partitions: int
+    partitions_setting: str | None
+    """The variable that sets the count; none when it cannot be chosen."""
     requirements: tuple[Requirement, ...]
 
 
@@ -171,69 +177,81 @@ class _Maker:
 
     def input(self, name: str, key: Key, *values: type[Record]) -> Topic:
         """Make a topic of work: losing a record of it would lose a plan."""
-        return self._input(name, key, values, self.settings.partitions)
+        keep = str(self.settings.retention_ms)
+        return self._topic(
+            name,
+            key,
+            values,
+            Requirement("cleanup.policy", "delete", Rule.EXACTLY),
+            Requirement("retention.ms", keep, Rule.AT_LEAST),
+            # A limit in bytes would drop work that nobody has read yet.
+            Requirement("retention.bytes", "-1", Rule.EXACTLY),
+            CLEAN_ELECTIONS,
+        )
 
     def requests(self, queue: str) -> Topic:
         """Make the topic of a queue; its partitions share out steps, not plans."""
-        name, partitions = f"step-requests.{queue}", self.settings.step_partitions
-        return self._input(name, Key.STEP_ID, (StepRequest,), partitions)
+        return replace(
+            self.input(f"step-requests.{queue}", Key.STEP_ID, StepRequest),
+            partitions=self.settings.step_partitions,
+            partitions_setting="PLANSTREAM_REQUEST_PARTITIONS",
+        )
 
     def output(self, name: str, *values: type[Record], key: Key = Key.PLAN_ID) -> Topic:
         """Make a topic for others to read; how long it keeps is the operator's."""
         keep = str(self.settings.results_retention_ms)
-        requirements = (
+        return self._topic(
+            name,
+            key,
+            values,
             Requirement("cleanup.policy", "delete", Rule.EXACTLY),
             Requirement("retention.ms", keep, Rule.FREE),
         )
-        return self._topic(name, key, values, self.settings.partitions, requirements)
 
     def halts(self) -> Topic:
         """Make the broadcast of halts: every worker reads all of it at its start."""
         keep = self.settings.halts_retention_ms
-        requirements = (
+        topic = self._topic(
+            "halts",
+            Key.PLAN_ID,
+            (ExecutionHalted,),
             Requirement("cleanup.policy", "delete", Rule.EXACTLY),
             Requirement("retention.ms", str(keep), Rule.AT_MOST),
             # Retention removes closed segments alone, and the default is a week.
             Requirement("segment.ms", str(max(60_000, keep // 6)), Rule.FREE),
         )
-        return self._topic("halts", Key.PLAN_ID, (ExecutionHalted,), 1, requirements)
+        return replace(topic, partitions=1, partitions_setting=None)
 
     def changelog(self) -> Topic:
         """Make the changelog of the coordinator's one table, named as Faust does."""
-        requirements = (
+        return self._topic(
+            "coordinator-state-changelog",
+            Key.TABLE_ROW,
+            (),
             Requirement("cleanup.policy", "compact", Rule.EXACTLY),
             # A recovery reads the whole log: compact it early, in small segments.
             Requirement("segment.bytes", str(64 * 2**20), Rule.FREE),
             Requirement("min.cleanable.dirty.ratio", "0.2", Rule.FREE),
+            CLEAN_ELECTIONS,
         )
-        count = self.settings.partitions
-        return self._topic(
-            "coordinator-state-changelog", Key.TABLE_ROW, (), count, requirements
-        )
-
-    def _input(
-        self, name: str, key: Key, values: tuple[type[Record], ...], partitions: int
-    ) -> Topic:
-        requirements = (
-            Requirement("cleanup.policy", "delete", Rule.EXACTLY),
-            Requirement("retention.ms", str(self.settings.retention_ms), Rule.AT_LEAST),
-            # A limit in bytes would drop work that nobody has read yet.
-            Requirement("retention.bytes", "-1", Rule.EXACTLY),
-        )
-        return self._topic(name, key, values, partitions, requirements)
 
     def _topic(
         self,
         name: str,
         key: Key,
         values: tuple[type[Record], ...],
-        partitions: int,
-        requirements: tuple[Requirement, ...],
+        *requirements: Requirement,
     ) -> Topic:
         largest = str(self.settings.max_request_bytes)
         size = Requirement("max.message.bytes", largest, Rule.AT_LEAST)
-        name = self.settings.prefix + name
-        return Topic(name, key, values, partitions, (*requirements, size))
+        return Topic(
+            name=self.settings.prefix + name,
+            key=key,
+            values=values,
+            partitions=self.settings.partitions,
+            partitions_setting="PLANSTREAM_PARTITIONS",
+            requirements=(*requirements, size),
+        )
 
 
 _M = 0x5BD1E995

@@ -1,0 +1,73 @@
+"""Connects to the broker, or says in one line why not."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Protocol
+
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from streams.config import Settings
+from streams.exceptions import BrokerUnreachable
+
+CONNECTION_ERRORS = (KafkaError, OSError, TimeoutError)
+"""What aiokafka raises when the network or the broker is at fault."""
+
+
+class Startable(Protocol):
+    """A client of aiokafka: producer, consumer or admin client."""
+
+    async def start(self) -> None:
+        """Connect."""
+
+
+async def connect(client: Startable, settings: Settings) -> None:
+    """Start a client of aiokafka.
+
+    Raises:
+        BrokerUnreachable: No broker answered within `connect_timeout_ms`.
+    """
+    try:
+        async with asyncio.timeout(settings.connect_timeout_ms / 1000):
+            await client.start()
+    except CONNECTION_ERRORS as error:
+        await _close(client)
+        raise BrokerUnreachable(settings.broker, _reason(error)) from error
+
+
+@asynccontextmanager
+async def admin(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
+    """Lend an admin client; what goes wrong with the broker has one name.
+
+    Raises:
+        BrokerUnreachable: The broker does not answer, or stops to.
+    """
+    client = AIOKafkaAdminClient(**settings.connection())
+    await connect(client, settings)
+    try:
+        yield client
+    except CONNECTION_ERRORS as error:
+        raise BrokerUnreachable(settings.broker, _reason(error)) from error
+    finally:
+        await client.close()
+
+
+def quieten() -> None:
+    """Keep aiokafka's own lines off the terminal: our errors say it in one."""
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+
+
+async def _close(client: Startable) -> None:
+    """Close what did not start: producers and consumers stop, admins close."""
+    close = getattr(client, "stop", None) or getattr(client, "close", None)
+    if close is not None:
+        with suppress(*CONNECTION_ERRORS):
+            await close()
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, TimeoutError):
+        return "it took too long"
+    return str(error) or type(error).__name__
