@@ -1,0 +1,1 @@
+"""How fast planstream is on this machine: `python -m benchmarks`."""

@@ -1,0 +1,76 @@
+"""The facts about a machine without which figures mean nothing."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+PACKAGES = ("faust-streaming", "mode-streaming", "aiokafka", "fastavro", "uvloop")
+
+
+def facts() -> dict[str, Any]:
+    """Describes the machine, the versions, and what it was busy with before."""
+    return {
+        "cpu": cpu_model(_read("/proc/cpuinfo")),
+        "cores": len(os.sched_getaffinity(0)),
+        "memory_mb": memory_mb(_read("/proc/meminfo")),
+        "kernel": platform.release(),
+        "load_average": [round(load, 2) for load in os.getloadavg()],
+        "python": platform.python_version(),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "commit": commit(),
+    }
+
+
+def cpu_model(cpuinfo: str) -> str:
+    """Finds the model's name, or the architecture where there is none."""
+    for line in cpuinfo.splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() == "model name":
+            return value.strip()
+    return platform.machine()
+
+
+def memory_mb(meminfo: str) -> int | None:
+    """Finds how much memory there is."""
+    for line in meminfo.splitlines():
+        if line.startswith("MemTotal:"):
+            return int(line.split()[1]) // 1024
+    return None
+
+
+def commit() -> str | None:
+    """Names the commit that is measured, with a + when files differ from it."""
+    head = _git("rev-parse", "--short=12", "HEAD")
+    if head is None:
+        return None
+    return head + ("+" if _git("status", "--porcelain", "-uno") else "")
+
+
+def _git(*arguments: str) -> str | None:
+    folder = Path(__file__).parent
+    try:
+        done = subprocess.run(
+            ["git", *arguments], cwd=folder, capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except OSError:
+        return ""
