@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
@@ -21,6 +21,8 @@ class Limit(StrEnum):
 class DeadlineFired(Record):
     """A limit is due, and everything that arrived before it is folded (R33)."""
 
+    shares_topic: ClassVar[bool] = True
+
     plan_id: Uuid4
     execution_id: Uuid4
     limit: Annotated[Limit, Field(strict=False)]
@@ -31,6 +33,8 @@ class DeadlineFired(Record):
 
 class RetryDue(Record):
     """A step's backoff is over (§1.1)."""
+
+    shares_topic: ClassVar[bool] = True
 
     plan_id: Uuid4
     execution_id: Uuid4

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from schemas.opaque import JsonText
 from schemas.plan import Plan
 from schemas.record import Instant, Record, Uuid4
@@ -9,6 +11,8 @@ from schemas.record import Instant, Record, Uuid4
 
 class PlanSubmission(Record):
     """An execution context of the contract, as it lies on the plans topic."""
+
+    judged_apart: ClassVar[bool] = True
 
     plan: Plan
     execution_id: Uuid4

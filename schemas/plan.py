@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field
 
 from schemas.opaque import JsonObject
-from schemas.record import Count, Int64, Instant, Millis, Positive, Record, Uuid4
+from schemas.record import Count, Instant, Int64, Items, Millis, Positive, Record, Uuid4
 
 MAX_STEPS = 1024
 
@@ -28,7 +28,7 @@ class RetryPolicy(Record):
     backoff_ms: Millis = 0
     backoff_multiplier: Annotated[float, Field(ge=1.0)] = 1.0
     max_backoff_ms: Millis = 60_000
-    retryable_error_codes: tuple[str, ...] = ()
+    retryable_error_codes: Items[str] = ()
 
 
 class PlanStep(Record):
@@ -37,7 +37,7 @@ class PlanStep(Record):
     id: Uuid4
     action: Annotated[str, Field(min_length=1, max_length=100)]
     payload: JsonObject
-    depends_on: tuple[Uuid4, ...] = ()
+    depends_on: Items[Uuid4] = ()
     on_failure: Annotated[OnFailure, Field(strict=False)] = OnFailure.HALT
     timeout_ms: Positive | None = None
 
@@ -48,16 +48,14 @@ class Plan(Record):
     id: Uuid4
     version: Count
     created_at: Instant
-    steps: Annotated[
-        tuple[PlanStep, ...], Field(min_length=1, max_length=MAX_STEPS)
-    ]
+    steps: Annotated[Items[PlanStep], Field(min_length=1, max_length=MAX_STEPS)]
     name: Annotated[str, Field(min_length=1, max_length=255)]
     context_requirements: Annotated[
-        tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)
+        Items[Annotated[str, Field(min_length=1)]], Field(min_length=1)
     ]
     priority: Int64 = 0
     timeout_ms: Positive = 300_000
     retry_policy: RetryPolicy = RetryPolicy()
     metadata: JsonObject = "{}"
-    tags: tuple[str, ...] = ()
+    tags: Items[str] = ()
     estimated_duration_ms: Positive | None = None

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from schemas.errors import ExecutionError
 from schemas.opaque import JsonText
-from schemas.record import Count, Instant, Millis, Record, Uuid4
+from schemas.record import Count, Instant, Items, Millis, Record, Uuid4
 
 
 class Status(StrEnum):
@@ -57,6 +57,6 @@ class ExecutionAudit(Record):
     plan_id: Uuid4
     execution_id: Uuid4
     outcome: Annotated[Status, Field(strict=False)]
-    actions: tuple[AuditAction, ...]
-    incomplete_steps: tuple[Uuid4, ...]
-    warnings: tuple[AuditWarning, ...]
+    actions: Items[AuditAction]
+    incomplete_steps: Items[Uuid4]
+    warnings: Items[AuditWarning]

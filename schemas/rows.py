@@ -8,7 +8,7 @@ from pydantic import Field
 
 from schemas.errors import ExecutionError
 from schemas.opaque import JsonText
-from schemas.record import Count, Instant, Record, Uuid4
+from schemas.record import Count, Instant, Items, Record, Uuid4
 from schemas.results import AuditWarning, Status
 
 
@@ -30,15 +30,15 @@ class StepRow(Record):
     changed_at: Instant
     due_at: Count = 0
     """When the backoff is over, 0 when there is none."""
-    start_ids: tuple[str, ...] = ()
+    start_ids: Items[str] = ()
     """The announced starts of this attempt (R29)."""
     child_plan_id: Uuid4 | None = None
     order: Count = 0
     """The place of this step's failure among the plan's failures, from 1; or 0."""
     result: JsonText | None = None
-    errors: tuple[ExecutionError, ...] = ()
+    errors: Items[ExecutionError] = ()
     """The errors of this step's attempts, in order."""
-    warnings: tuple[AuditWarning, ...] = ()
+    warnings: Items[AuditWarning] = ()
 
 
 class RegistryRow(Record):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
 from schemas.errors import ExecutionError
 from schemas.opaque import JsonObject, JsonText
-from schemas.record import Count, Int64, Instant, Millis, Positive, Record, Uuid4
+from schemas.record import Count, Instant, Int64, Millis, Positive, Record, Uuid4
 
 
 class StepRequest(Record):
@@ -36,6 +36,8 @@ class StepRequest(Record):
 
 class StepReference(Record):
     """Which attempt of which step an outcome speaks of."""
+
+    shares_topic: ClassVar[bool] = True
 
     plan_id: Uuid4
     execution_id: Uuid4
