@@ -182,8 +182,8 @@ def _misconfigured(topic: Topic, needed: Requirement, value: str) -> Mismatch:
         topic.name,
         Aspect.CONFIGURATION,
         f"has {needed.name}={value}, needs {rule}{needed.value}",
-        f"kafka-configs --alter --topic {topic.name} "
-        f"--add-config {needed.name}={needed.value}",
+        f"run `kafka-configs --alter --topic {topic.name} "
+        f"--add-config {needed.name}={needed.value}`",
     )
 
 

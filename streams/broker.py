@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Protocol
 
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from streams.config import Settings
 from streams.exceptions import BrokerUnreachable
@@ -34,7 +34,7 @@ async def connect(client: Startable, settings: Settings) -> None:
             await client.start()
     except CONNECTION_ERRORS as error:
         await _close(client)
-        raise BrokerUnreachable(settings.broker, _reason(error)) from error
+        raise BrokerUnreachable(settings.broker, reason_of(error)) from error
 
 
 @asynccontextmanager
@@ -49,7 +49,7 @@ async def admin(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
     try:
         yield client
     except CONNECTION_ERRORS as error:
-        raise BrokerUnreachable(settings.broker, _reason(error)) from error
+        raise BrokerUnreachable(settings.broker, reason_of(error)) from error
     finally:
         await client.close()
 
@@ -67,7 +67,10 @@ async def _close(client: Startable) -> None:
             await close()
 
 
-def _reason(error: BaseException) -> str:
+def reason_of(error: BaseException) -> str:
+    """Say in a few words why the broker did not do what it was asked."""
     if isinstance(error, TimeoutError):
         return "it took too long"
+    if isinstance(error, KafkaConnectionError):
+        return "nothing there accepts a connection"
     return str(error) or type(error).__name__

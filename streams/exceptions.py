@@ -7,6 +7,7 @@ PlanstreamError
 ├── TopicsDoNotFit         topics are missing, or not as needed  (mismatches)
 ├── InvalidPlan            a submission breaks the contract      (violations)
 ├── SubmissionRefused      the broker did not take a submission  (plan_id, reason)
+├── PlanRejected           a plan became a dead letter           (plan_id, letter)
 ├── ResultTimeout          no result arrived in time             (plan_id, timeout)
 ├── ResultsLost            the reader of results has failed      (reason)
 └── ClientStopped          the client is not running
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from schemas.validation import Violation
 
     from streams.bootstrap import Mismatch
+    from streams.results import Rejected
 
 SHOWN = 10
 """How many violations a message lists: a plan of 1024 steps can have thousands."""
@@ -72,6 +74,15 @@ class SubmissionRefused(PlanstreamError):
         super().__init__(f"plan {plan_id} was not acknowledged: {reason}")
         self.plan_id = plan_id
         self.reason = reason
+
+
+class PlanRejected(PlanstreamError):
+    """A plan became a dead letter: it has no result, and will have none (R38)."""
+
+    def __init__(self, plan_id: str, letter: "Rejected") -> None:
+        super().__init__(f"plan {plan_id}: {letter.reason}: {letter.detail}")
+        self.plan_id = plan_id
+        self.letter = letter
 
 
 class ResultTimeout(PlanstreamError, TimeoutError):
