@@ -1,0 +1,150 @@
+"""Admits plans: reads what arrives on the plans topic, and opens, refuses or rejects."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from agents import dispatch
+from agents.core import admission, outcome
+from agents.core.folding import begin
+from agents.core.progress import PlanProgress
+from agents.core.terms import PlanTerms
+from agents.effects import Outgoing, SourceRecord
+from agents.publication import Execution
+from agents.tables import plan_key
+from schemas import codec
+from schemas.context import PlanSubmission
+from schemas.rows import PlanRow
+from schemas.validation import Ids, Violation, identify, peek_ids, validate
+
+if TYPE_CHECKING:
+    from agents.coordinator import PartitionState
+
+PLANS = "plans"
+
+
+@dataclass(slots=True)
+class _Reading:
+    """A record of the plans topic, as far as it can be read."""
+
+    ids: Ids | None = None
+    fields: Mapping[str, Any] | None = None
+    error: codec.DecodeError | None = None
+    submission: PlanSubmission | None = None
+    violations: tuple[Violation, ...] = ()
+
+
+def admit(state: PartitionState, record: SourceRecord, now: int) -> None:
+    """Fold one record of the plans topic."""
+    reading = _read(record)
+    if reading.ids is not None and _is_astray(state, record, reading.ids):
+        _move(state, record, reading.ids)
+        return
+    familiarity = _familiarity(state, reading.ids)
+    if familiarity is admission.Familiarity.NEW and reading.fields is not None:
+        reading.submission, reading.violations = validate(reading.fields)
+    arrival = _arrival(record, reading, familiarity)
+    decision = admission.decide(arrival, state.terms.max_submission_bytes, now)
+    if isinstance(decision, admission.Admit):
+        _open(state, record, reading, now)
+    elif isinstance(decision, admission.Refuse):
+        _refuse(state, reading, decision, now)
+    elif isinstance(decision, admission.Reject):
+        state.reject(record, decision.reason, decision.detail)
+    else:
+        state.effects.ignored["repeated submission"] += 1
+
+
+def _read(record: SourceRecord) -> _Reading:
+    try:
+        _, fields = codec.decode_fields(record.value, PlanSubmission)
+    except codec.DecodeError as error:
+        deep = error.reason is codec.DecodeReason.TOO_DEEP
+        ids = peek_ids(record.value) if deep and record.value else None
+        return _Reading(ids, error=error)
+    return _Reading(identify(fields), fields)
+
+
+def _is_astray(state: PartitionState, record: SourceRecord, ids: Ids) -> bool:
+    """Whether the record lies on another partition than its plan id's (R36)."""
+    return state.terms.partition_of(ids.plan_id.encode()) != record.partition
+
+
+def _move(state: PartitionState, record: SourceRecord, ids: Ids) -> None:
+    """Send the record to its own partition; it will be admitted there."""
+    key = ids.plan_id.encode()
+    moved = Outgoing(PLANS, key, record.value, record.headers)
+    state.effects.records.append(moved)
+
+
+def _familiarity(state: PartitionState, ids: Ids | None) -> admission.Familiarity:
+    if ids is not None and state.tables.knows(plan_key(ids.plan_id)):
+        return admission.Familiarity.USED
+    return admission.Familiarity.NEW
+
+
+def _arrival(
+    record: SourceRecord, reading: _Reading, familiarity: admission.Familiarity
+) -> admission.Arrival:
+    fields, error = reading.fields, reading.error
+    return admission.Arrival(
+        ids=reading.ids,
+        size=len(record.value or b""),
+        unreadable=None if error is None else error.reason,
+        detail="" if error is None else str(error),
+        familiarity=familiarity,
+        violations=reading.violations,
+        outline=admission.UNKNOWN if fields is None else admission.Outline.of(fields),
+    )
+
+
+def _open(
+    state: PartitionState, record: SourceRecord, reading: _Reading, now: int
+) -> None:
+    submission = reading.submission
+    assert submission is not None  # noqa: S101 - what has no violations is valid
+    terms = PlanTerms.of(submission)
+    progress = PlanProgress(terms, now)
+    key = plan_key(terms.plan_id)
+    row = {
+        "execution_id": terms.execution_id,
+        "admitted_at": now,
+        "submission": record.value,
+    }
+    state.tables.put_plan(key, codec.encode_row(PlanRow, row))
+    plan = state.opened(key, submission, progress)
+    dispatch.arm_plan_limit(state, plan)
+    dispatch.carry_out(state, plan, begin(progress, now))
+
+
+def _refuse(
+    state: PartitionState, reading: _Reading, decision: admission.Refuse, now: int
+) -> None:
+    ids = reading.ids
+    assert ids is not None  # noqa: S101 - without ids it is rejected
+    commands = outcome.refuse(
+        decision.error, decision.steps_total, decision.started_at, now
+    )
+    dispatch.conclude(state, _refused(ids, reading.fields or {}), commands)
+
+
+def _refused(ids: Ids, fields: Mapping[str, Any]) -> Execution:
+    """What can be said of a refused plan's submitter; its fields may be anything."""
+    correlation = fields.get("correlation_context")
+    is_sound = isinstance(correlation, dict) and all(
+        isinstance(each, str) for pair in correlation.items() for each in pair
+    )
+    return Execution(
+        plan_key(ids.plan_id),
+        ids.plan_id,
+        ids.execution_id,
+        user_id=_text(fields.get("user_id")),
+        request_id=_text(fields.get("request_id")),
+        correlation_context=correlation if is_sound else None,
+    )
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None

@@ -1,0 +1,122 @@
+"""Folds step outcomes into the progress of their plans."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from agents.core import events
+from agents.effects import SourceRecord
+from schemas import codec
+from schemas.errors import ErrorCode, ExecutionError, make_error
+from schemas.record import Record
+from schemas.steps import StepFailed, StepStarted, StepSucceeded, StepWarned
+
+if TYPE_CHECKING:
+    from agents.coordinator import CoordinatorTerms, PartitionState
+
+OUTCOMES = (StepStarted, StepSucceeded, StepFailed, StepWarned)
+
+
+def fold_outcome(state: PartitionState, record: SourceRecord, now: int) -> None:
+    """Fold one record of the step-outcomes topic.
+
+    What speaks of no open plan, or not of a step of it, changes nothing: the fold
+    that admits a plan again sends its requests again, and every request is answered.
+    """
+    try:
+        model, fields = _decode(record)
+    except codec.DecodeError as error:
+        state.reject_unreadable(record, error)
+        return
+    plan = state.find_plan(fields["plan_id"], fields["execution_id"])
+    if plan is None:
+        return
+    if not plan.terms.has_step(fields["step_number"], fields["step_id"]):
+        state.effects.ignored["no such step"] += 1
+        return
+    event = _EVENTS[model](fields, state.terms)
+    result = fields["result"] if isinstance(event, events.Succeeded) else None
+    state.advance_plan(plan, event, now, result)
+
+
+def _decode(record: SourceRecord) -> tuple[type[Record], dict[str, Any]]:
+    """The fields of an outcome; the frequent kind unvalidated, as ids are looked up."""
+    model, fields = codec.decode_fields(record.value, *OUTCOMES)
+    if model is StepSucceeded:
+        return model, fields
+    return model, dict(codec.decode(record.value, *OUTCOMES))
+
+
+def _started(fields: dict[str, Any], terms: CoordinatorTerms) -> events.Event:
+    return events.Started(
+        fields["step_number"],
+        fields["attempt"],
+        fields["start_id"],
+        fields["elapsed_ms"],
+        fields["child_plan_id"],
+    )
+
+
+def _succeeded(fields: dict[str, Any], terms: CoordinatorTerms) -> events.Event:
+    step, attempt, result = fields["step_number"], fields["attempt"], fields["result"]
+    size = len(result) if result.isascii() else len(result.encode())
+    error = _unfit(result, size, fields["step_id"], terms)
+    if error is not None:
+        return events.Failed(step, attempt, error)
+    return events.Succeeded(step, attempt, size)
+
+
+def _unfit(
+    result: str, size: int, step_id: str, terms: CoordinatorTerms
+) -> ExecutionError | None:
+    """Why a result cannot be kept (R22): too large, or not the JSON it must be."""
+    if size > terms.max_step_result_bytes:
+        message = f"the result has {size} bytes of {terms.max_step_result_bytes}"
+        return make_error(ErrorCode.RESOURCE_EXHAUSTED, message, step_id=step_id)
+    if not _is_json(result):
+        message = "the step worker's result is not JSON"
+        return make_error(ErrorCode.UNKNOWN_ERROR, message, step_id=step_id)
+    return None
+
+
+_skip_value = json.JSONDecoder(
+    parse_int=len, parse_float=len, parse_constant=lambda name: 1 / 0
+).scan_once
+
+
+def _is_json(text: str) -> bool:
+    """Whether the text is one JSON value; nothing of it is kept (§6.16)."""
+    try:
+        _, end = _skip_value(text.strip(), 0)
+    except (StopIteration, ValueError, RecursionError, ZeroDivisionError):
+        return False
+    return end == len(text.strip())
+
+
+def _failed(fields: dict[str, Any], terms: CoordinatorTerms) -> events.Event:
+    return events.Failed(fields["step_number"], fields["attempt"], fields["error"])
+
+
+def _warned(fields: dict[str, Any], terms: CoordinatorTerms) -> events.Event:
+    return events.Warned(
+        fields["step_number"],
+        fields["attempt"],
+        fields["code"],
+        fields["message"],
+        fields["at"],
+    )
+
+
+_EVENTS: Mapping[
+    type[Record], Callable[[dict[str, Any], CoordinatorTerms], events.Event]
+] = MappingProxyType(
+    {
+        StepStarted: _started,
+        StepSucceeded: _succeeded,
+        StepFailed: _failed,
+        StepWarned: _warned,
+    }
+)

@@ -1,0 +1,219 @@
+"""The state of one partition of the coordinator, and how records fold into it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from agents.admission import admit
+from agents.aggregation import fold_outcome
+from agents.core.admission import RejectReason
+from agents.core.deadlines import plan_limit
+from agents.core.events import Event
+from agents.core.folding import Bounds, fold
+from agents.core.progress import PlanProgress
+from agents.core.recovery import restore
+from agents.core.terms import PlanTerms
+from agents.dead_letters import dead_letter
+from agents.deadlines import DeadlineHeap, fold_command
+from agents.dispatch import carry_out
+from agents.effects import Effects, SourceRecord
+from agents.publication import Execution
+from agents.tables import Tables, plan_key
+from schemas import codec
+from schemas.context import PlanSubmission
+from schemas.rows import PlanRow, RegistryRow, StepRow
+
+MAX_CRASHES = 2
+"""Crashes over one record after which it is dead-lettered (POISON)."""
+EXPIRED_AT_ONCE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class CoordinatorTerms:
+    """What folds depend on besides their input.
+
+    Attributes:
+        plans_topic: full name; likewise the next two.
+        format: what is written.
+        partition_of: the partition of a plan's key (R36).
+        routes: action to queue; others go to the default queue.
+        max_plans_in_flight: open plans beyond which new ones wait in their topic.
+        registry_retention_ms: how long ended plans are remembered; 0 is for ever.
+    """
+
+    plans_topic: str
+    outcomes_topic: str
+    commands_topic: str
+    partition_of: Callable[[bytes], int]
+    format: codec.Format = codec.Format.AVRO
+    routes: Mapping[str, str] = field(default_factory=dict)
+    max_submission_bytes: int = 1_048_576
+    max_record_bytes: int = 8_388_608
+    max_step_result_bytes: int = 262_144
+    max_plans_in_flight: int = 10_000
+    max_deliveries: int = 3
+    registry_retention_ms: int = 7 * 86_400_000
+
+
+@dataclass(slots=True)
+class OpenPlan:
+    """A plan that has not ended: what was submitted, and how far it is."""
+
+    key: bytes
+    submission: PlanSubmission
+    terms: PlanTerms
+    progress: PlanProgress
+    ends_at: int
+    """When the earlier of its limits ends it, Unix ms."""
+    execution: Execution
+
+
+class PartitionState:
+    """Tables, open plans and deadlines of one partition; folds records into them.
+
+    It does no IO and asks no clock: what is to be sent gathers in `effects`, what is
+    to be stored in `tables`.
+    """
+
+    def __init__(self, partition: int, terms: CoordinatorTerms) -> None:
+        self.partition = partition
+        self.terms = terms
+        self.tables = Tables()
+        self.deadlines = DeadlineHeap(self.tables)
+        self.effects = Effects()
+        self.now = 0
+        self._bounds = Bounds(terms.max_deliveries, _room_for_results(terms))
+        self._open: dict[bytes, OpenPlan] = {}
+        self._folds = {
+            terms.plans_topic: admit,
+            terms.outcomes_topic: fold_outcome,
+            terms.commands_topic: fold_command,
+        }
+
+    @property
+    def has_room(self) -> bool:
+        """Whether another plan may be opened."""
+        return len(self.tables.plans) < self.terms.max_plans_in_flight
+
+    def advance(self, clock: int) -> int:
+        """Take the time; it never runs backwards within a partition."""
+        self.now = max(self.now, clock)
+        return self.now
+
+    def fold(self, record: SourceRecord, now: int) -> None:
+        """Fold one source record at `now`; a record that crashed twice is rejected."""
+        poison = self.tables.poison.get(record.topic)
+        if poison and poison == (record.offset, MAX_CRASHES):
+            self.reject(record, RejectReason.POISON, f"its fold raised {MAX_CRASHES} times")
+        else:
+            self._folds[record.topic](self, record, now)
+
+    def take_effects(self) -> Effects:
+        """What the folds since the last call want done."""
+        effects, self.effects = self.effects, Effects()
+        return effects
+
+    # -- for the folds
+
+    def reject(self, record: SourceRecord, reason: RejectReason, detail: str) -> None:
+        """Send a record, as received, to the rejected topic (R38)."""
+        self.effects.records.append(dead_letter(record, reason, detail))
+
+    def reject_unreadable(self, record: SourceRecord, error: codec.DecodeError) -> None:
+        """Reject a record that could not be decoded."""
+        self.reject(record, RejectReason(error.reason), str(error))
+
+    def find_plan(self, plan_id: str, execution_id: str) -> OpenPlan | None:
+        """The open plan of these ids; what speaks of another is counted."""
+        try:
+            plan = self.open_plan(plan_key(plan_id))
+        except ValueError:  # no UUID
+            plan = None
+        if plan is None or plan.terms.execution_id != execution_id:
+            self.effects.ignored["no such open plan"] += 1
+            return None
+        return plan
+
+    def open_plan(self, key: bytes) -> OpenPlan | None:
+        """The open plan of a key; built from its rows on the first use after recovery."""
+        plan = self._open.get(key)
+        if plan is None and (row := self.tables.plans.get(key)) is not None:
+            plan = self._open[key] = self._restored(key, row)
+        return plan
+
+    def opened(
+        self, key: bytes, submission: PlanSubmission, progress: PlanProgress
+    ) -> OpenPlan:
+        """Keep a plan that was just admitted."""
+        plan = self._open[key] = _open_plan(key, submission, progress)
+        return plan
+
+    def advance_plan(
+        self, plan: OpenPlan, event: Event, now: int, result: str | None = None
+    ) -> None:
+        """Fold an event into a plan and carry out what follows."""
+        commands = fold(plan.progress, event, now, self._bounds)
+        if commands:
+            carry_out(self, plan, commands, result)
+        else:
+            self.effects.ignored["repeat or latecomer"] += 1
+
+    def release(self, key: bytes, steps: int) -> None:
+        """Free what an execution holds: rows, timers, memory (U3)."""
+        self._open.pop(key, None)
+        self.tables.drop_plan(key, steps)
+
+    # -- housekeeping
+
+    def expire(self, now: int) -> None:
+        """Forget ended plans whose retention is over, a portion at a time (R14)."""
+        retention = self.terms.registry_retention_ms
+        if not retention:
+            return
+        expired: list[bytes] = []
+        for key, row in self.tables.registry.items():
+            ended_at = codec.decode_row(RegistryRow, row)["completed_at"]
+            if ended_at + retention > now or len(expired) == EXPIRED_AT_ONCE:
+                break
+            expired.append(key)
+        for key in expired:
+            self.tables.drop_registry(key)
+
+    # -- recovery
+
+    def _restored(self, key: bytes, row: bytes) -> OpenPlan:
+        fields: dict[str, Any] = codec.decode_row(PlanRow, row)
+        submission = codec.decode(fields["submission"], PlanSubmission)
+        terms = PlanTerms.of(submission)
+        steps = self.tables.steps_of(key, terms.steps_total)
+        rows = [(number, codec.decode_row(StepRow, each)) for number, each in steps]
+        size = sum(len((row["result"] or "").encode()) for _, row in rows)
+        progress = restore(terms, fields["admitted_at"], rows, size)
+        return _open_plan(key, submission, progress)
+
+
+def _room_for_results(terms: CoordinatorTerms) -> int:
+    """What the results of a plan's steps may have together (R22).
+
+    The rest of the record is for the error, at most 2 MiB, and the step ids.
+    """
+    return max(terms.max_record_bytes - 2_200_000, terms.max_record_bytes // 2)
+
+
+def _open_plan(
+    key: bytes, submission: PlanSubmission, progress: PlanProgress
+) -> OpenPlan:
+    terms = progress.terms
+    _, ends_at = plan_limit(terms, progress.admitted_at)
+    execution = Execution(
+        key,
+        terms.plan_id,
+        terms.execution_id,
+        terms.step_ids,
+        submission.user_id,
+        submission.request_id,
+        submission.correlation_context,
+    )
+    return OpenPlan(key, submission, terms, progress, ends_at, execution)

@@ -1,0 +1,61 @@
+"""What a coordinator's fold wants done outside its tables."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
+
+Headers = Sequence[tuple[str, bytes]]
+
+
+class SourceRecord(Protocol):
+    """The parts of a consumed record that a fold looks at."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+
+
+class Outgoing(NamedTuple):
+    """A record to be sent; the topic is named without the prefix."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: Headers = ()
+
+
+class Effects:
+    """The outcome of folding a chunk, apart from table rows.
+
+    Attributes:
+        requests: sent at once; repeated by a re-fold, which is allowed.
+        records: sent in the transaction that commits the fold.
+        events: sent after that transaction, never awaited (§5.0).
+        ended: how many plans ended: their results make the commit urgent.
+        ignored: repeats, latecomers and strangers, counted by reason.
+    """
+
+    __slots__ = ("ended", "events", "ignored", "records", "requests")
+
+    def __init__(self) -> None:
+        self.requests: list[Outgoing] = []
+        self.records: list[Outgoing] = []
+        self.events: list[Outgoing] = []
+        self.ended = 0
+        self.ignored: Counter[str] = Counter()
+
+    def __bool__(self) -> bool:
+        return bool(self.requests or self.records or self.events)
+
+
+class Fold(Protocol):
+    """Folds one source record at a time into a partition's state."""
+
+    def __call__(self, state: Any, record: SourceRecord, now: int) -> None:
+        """Fold `record`, which arrived in its partition's order, at `now` (Unix ms)."""

@@ -1,0 +1,203 @@
+"""The coordinator's tables of one partition, as they lie in its changelog.
+
+| table     | key after its letter         | value                              |
+|-----------|------------------------------|------------------------------------|
+| plans     | `p` plan id                  | PlanRow, written once              |
+| steps     | `s` plan id, step number     | StepRow, one a transition          |
+| deadlines | `d` plan id, step number     | Deadline                           |
+| registry  | `r` plan id                  | RegistryRow, kept a while          |
+
+Plan ids are 16 bytes, step numbers 2. One changelog holds all four: a transaction
+pays for each partition it touches, not for rows (docs/adr/0001). The same changelog
+holds, under reserved keys, the source offsets up to which the rows are folded.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import NamedTuple, TypeVar
+from uuid import UUID
+
+PLANS, STEPS, DEADLINES, REGISTRY = b"p", b"s", b"d", b"r"
+POSITION = b"\0position:"
+POISON = b"\0poison:"
+PLAN_ITSELF = 0xFFFF
+"""Stands for the plan where a step number is asked: more than any step has."""
+
+_STEP_NUMBER = struct.Struct(">H")
+_DEADLINE = struct.Struct(">QBI")
+_POISON = struct.Struct(">QI")
+
+
+class Deadline(NamedTuple):
+    """When something is to happen to a plan or a step."""
+
+    due_at: int
+    kind: int
+    """A `DeadlineKind` of agents.deadlines."""
+    attempt: int
+
+
+class Poison(NamedTuple):
+    """A source offset whose fold raised, and how often."""
+
+    offset: int
+    crashes: int
+
+
+def plan_key(plan_id: str) -> bytes:
+    """The 16 bytes of a canonical UUID."""
+    return bytes.fromhex(plan_id.replace("-", ""))
+
+
+def plan_id_of(key: bytes) -> str:
+    """The canonical UUID of a key's first 16 bytes."""
+    return str(UUID(bytes=key[:16]))
+
+
+def step_key(plan: bytes, number: int) -> bytes:
+    """The key of a step of a plan, or of the plan itself (`PLAN_ITSELF`)."""
+    return plan + _STEP_NUMBER.pack(number)
+
+
+def step_number_of(key: bytes) -> int:
+    """The step number in a key made by `step_key`."""
+    number: int = _STEP_NUMBER.unpack_from(key, 16)[0]
+    return number
+
+
+class Tables:
+    """Rows of one partition in memory, and the changes not yet taken for a commit."""
+
+    __slots__ = (
+        "changes",
+        "deadlines",
+        "plans",
+        "poison",
+        "positions",
+        "registry",
+        "steps",
+    )
+
+    def __init__(self) -> None:
+        self.plans: dict[bytes, bytes] = {}
+        self.steps: dict[bytes, bytes] = {}
+        self.deadlines: dict[bytes, Deadline] = {}
+        self.registry: dict[bytes, bytes] = {}
+        self.positions: dict[str, int] = {}
+        self.poison: dict[str, Poison] = {}
+        self.changes: dict[bytes, bytes | None] = {}
+
+    # -- writes, remembered for the changelog
+
+    def put_plan(self, plan: bytes, row: bytes) -> None:
+        """Add an open plan."""
+        self.plans[plan] = self.changes[PLANS + plan] = row
+
+    def put_step(self, plan: bytes, number: int, row: bytes) -> None:
+        """Set a step's progress."""
+        key = step_key(plan, number)
+        self.steps[key] = self.changes[STEPS + key] = row
+
+    def put_deadline(self, plan: bytes, number: int, deadline: Deadline) -> None:
+        """Arm a limit or a retry; it replaces what was armed under this key."""
+        key = step_key(plan, number)
+        self.deadlines[key] = deadline
+        self.changes[DEADLINES + key] = _DEADLINE.pack(*deadline)
+
+    def drop_deadline(self, plan: bytes, number: int) -> None:
+        """Disarm; nothing happens when nothing was armed."""
+        key = step_key(plan, number)
+        if self.deadlines.pop(key, None) is not None:
+            self.changes[DEADLINES + key] = None
+
+    def put_registry(self, plan: bytes, row: bytes) -> None:
+        """Remember an ended plan."""
+        self.registry[plan] = self.changes[REGISTRY + plan] = row
+
+    def drop_registry(self, plan: bytes) -> None:
+        """Forget an ended plan."""
+        del self.registry[plan]
+        self.changes[REGISTRY + plan] = None
+
+    def drop_plan(self, plan: bytes, steps: int) -> None:
+        """Tombstone an ended plan's rows in plans, steps and deadlines."""
+        if self.plans.pop(plan, None) is not None:
+            self.changes[PLANS + plan] = None
+        for number in range(steps):
+            key = step_key(plan, number)
+            if self.steps.pop(key, None) is not None:
+                self.changes[STEPS + key] = None
+            self.drop_deadline(plan, number)
+        self.drop_deadline(plan, PLAN_ITSELF)
+
+    def put_position(self, topic: str, offset: int) -> None:
+        """Set how far a source topic is folded."""
+        self.positions[topic] = offset
+        self.changes[POSITION + topic.encode()] = b"%d" % offset
+
+    def put_poison(self, topic: str, poison: Poison) -> None:
+        """Remember that the fold of a record raised."""
+        self.poison[topic] = poison
+        self.changes[POISON + topic.encode()] = _POISON.pack(*poison)
+
+    def take_changes(self) -> dict[bytes, bytes | None]:
+        """What changed since the last call, newest value a key; None is a tombstone."""
+        changes, self.changes = self.changes, {}
+        return changes
+
+    # -- reads
+
+    def steps_of(self, plan: bytes, steps: int) -> Iterator[tuple[int, bytes]]:
+        """The rows of a plan's steps, by number; steps that wait have none."""
+        for number in range(steps):
+            row = self.steps.get(step_key(plan, number))
+            if row is not None:
+                yield number, row
+
+    def step_row(self, plan: bytes, number: int) -> bytes:
+        """The row of a step that has one."""
+        return self.steps[step_key(plan, number)]
+
+    def knows(self, plan: bytes) -> bool:
+        """Whether this plan id is used: open, or ended and remembered (R14)."""
+        return plan in self.plans or plan in self.registry
+
+    # -- replay
+
+    def load(self, key: bytes, value: bytes | None) -> None:
+        """Apply one changelog record.
+
+        Raises:
+            ValueError: the key is of no table: the changelog is not ours, or newer.
+        """
+        if key.startswith(POSITION):
+            self.positions[key[len(POSITION) :].decode()] = int(value or 0)
+        elif key.startswith(POISON):
+            topic = key[len(POISON) :].decode()
+            self.poison[topic] = Poison(*_POISON.unpack(value or b"\0" * 12))
+        elif key[:1] == DEADLINES:
+            deadline = None if value is None else Deadline(*_DEADLINE.unpack(value))
+            _put(self.deadlines, key[1:], deadline)
+        else:
+            _put(self._rows(key[:1]), key[1:], value)
+
+    def _rows(self, letter: bytes) -> dict[bytes, bytes]:
+        if letter == PLANS:
+            return self.plans
+        if letter == STEPS:
+            return self.steps
+        if letter == REGISTRY:
+            return self.registry
+        raise ValueError(f"a changelog key begins with {letter!r}: no table of ours")
+
+
+_V = TypeVar("_V")
+
+
+def _put(rows: dict[bytes, _V], key: bytes, value: _V | None) -> None:
+    if value is None:
+        rows.pop(key, None)
+    else:
+        rows[key] = value

@@ -1,0 +1,1 @@
+"""planstream over Kafka: settings, topics, runtime, command line, client."""

@@ -1,0 +1,176 @@
+"""The two Faust applications, and running them as worker processes."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from faust.types import TP
+
+from agents.coordinator import CoordinatorTerms
+from agents.engine import StepEngine
+from agents.handlers import load_handlers
+from schemas.codec import Format
+from streams.bootstrap import require
+from streams.config import Settings
+from streams.runtime.coordinator import CoordinatorHost
+from streams.runtime.exits import die
+from streams.runtime.outcomes import OutcomeSender
+from streams.runtime.process import run_app, say_ready
+from streams.runtime.recovery import HostedApp
+from streams.runtime.worker import WorkerHost
+from streams.slots import claim_slot
+from streams.tables import StateTable, declare_state
+from streams.topics import Topic, Topics, partition_of
+
+
+def create_coordinator(settings: Settings) -> HostedApp:
+    """Build the coordinator: agents, the state table and its runtime."""
+    topics = Topics.of(settings)
+    app_id = settings.coordinator_app_id
+    instance = settings.instance_id("coordinator", _slot(settings, app_id))
+    app = _app(settings, app_id, instance, Table=StateTable)
+    declare_state(app, settings, topics)
+    host = CoordinatorHost(
+        settings,
+        topics,
+        coordinator_terms(settings, topics),
+        consumer=lambda: app.consumer,
+        on_ready=functools.partial(_coordinator_ready, settings),
+    )
+    app.serve(host)
+    _agent(app, "admit_plans", topics.plans)
+    _agent(app, "fold_outcomes", topics.step_outcomes)
+    _agent(app, "fire_deadlines", topics.commands)
+    return app
+
+
+def create_worker(settings: Settings, handler_modules: Sequence[str]) -> HostedApp:
+    """Build a step worker: an agent for each queue, and the engine behind them.
+
+    Raises:
+        HandlerError: a module or an entry point gives no usable handlers.
+    """
+    topics = Topics.of(settings)
+    registry = load_handlers(handler_modules)
+    app_id = settings.worker_app_id
+    instance = settings.instance_id("worker", _slot(settings, app_id))
+    app = _app(settings, app_id, instance)
+
+    def make_engine(sender: OutcomeSender) -> StepEngine:
+        return StepEngine(
+            registry,
+            sender,
+            _engine_settings(settings),
+            worker=instance,
+            fatal=die,
+            on_room=lambda: host.on_room(),
+        )
+
+    host = WorkerHost(
+        settings,
+        topics,
+        make_engine,
+        consumer=lambda: app.consumer,
+        on_ready=functools.partial(_worker_ready, settings, sorted(registry.actions)),
+    )
+    app.serve(host)
+    for queue in settings.queues:
+        _agent(app, f"run_steps.{queue}", topics.requests[queue])
+    return app
+
+
+def run_coordinator(settings: Settings) -> int:
+    """Run a coordinator until a signal; returns the process's exit code."""
+    asyncio.run(require(settings))
+    return run_app(create_coordinator(settings))
+
+
+def run_worker(settings: Settings, handler_modules: Sequence[str]) -> int:
+    """Run a step worker until a signal; returns the process's exit code."""
+    needed = Topics.of(settings).of_worker(settings.queues)
+    asyncio.run(require(settings, needed))
+    return run_app(create_worker(settings, handler_modules))
+
+
+def coordinator_terms(settings: Settings, topics: Topics) -> CoordinatorTerms:
+    """What the coordinator's folds depend on, from the settings."""
+    return CoordinatorTerms(
+        plans_topic=topics.plans.name,
+        outcomes_topic=topics.step_outcomes.name,
+        commands_topic=topics.commands.name,
+        partition_of=functools.partial(partition_of, partitions=settings.partitions),
+        format=Format(settings.format),
+        routes=settings.routes,
+        max_submission_bytes=settings.max_submission_bytes,
+        max_record_bytes=settings.max_record_bytes,
+        max_step_result_bytes=settings.max_step_result_bytes,
+        max_plans_in_flight=settings.max_plans_in_flight,
+        max_deliveries=settings.max_deliveries,
+        registry_retention_ms=settings.registry_retention_ms,
+    )
+
+
+def _app(settings: Settings, app_id: str, instance: str, **options: Any) -> HostedApp:
+    return HostedApp(
+        app_id,
+        planstream=settings,
+        broker=[f"kafka://{address}" for address in settings.broker.split(",")],
+        store="memory://",
+        topic_partitions=settings.partitions,
+        key_serializer="raw",
+        value_serializer="raw",
+        broker_session_timeout=settings.session_timeout_ms / 1000,
+        broker_heartbeat_interval=settings.heartbeat_interval_ms / 1000,
+        broker_rebalance_timeout=max(20.0, settings.session_timeout_ms / 1000),
+        broker_request_timeout=max(30.0, settings.session_timeout_ms / 1000),
+        broker_max_poll_interval=120.0,
+        broker_max_poll_records=4000,
+        broker_check_crcs=False,
+        consumer_max_fetch_size=max(1024**2, settings.max_request_bytes),
+        # A stable id and address: takeover is then the restart, and a rolling restart
+        # does not rebalance. Faust's assignor insists that the address stays.
+        consumer_group_instance_id=instance,
+        canonical_url=f"http://{instance}:6066",
+        table_standby_replicas=0,
+        stream_wait_empty=False,
+        stream_buffer_maxsize=100_000,
+        topic_disable_leader=True,
+        web_enabled=False,
+        worker_redirect_stdouts=False,
+        datadir=str(settings.data_dir / instance),
+        **options,
+    )
+
+
+def _slot(settings: Settings, app_id: str) -> str:
+    return claim_slot(settings.data_dir, app_id)
+
+
+def _agent(app: HostedApp, name: str, topic: Topic) -> None:
+    """Declare an agent that hands the chunks of one topic to the app's host."""
+
+    async def hand_over(stream: Any) -> None:
+        async for event in stream.noack().events():
+            message = event.message
+            app.host.deliver(message.generation_id, message.tp, event.value)
+
+    source = app.topic(topic.name, key_type=bytes, value_type=bytes)
+    app.agent(source, name=name)(hand_over)
+
+
+def _coordinator_ready(settings: Settings, partitions: Iterable[int]) -> None:
+    owned = ", ".join(map(str, sorted(partitions))) or "none"
+    say_ready(f"coordinator ready: partitions {owned} of {settings.partitions}")
+
+
+def _worker_ready(
+    settings: Settings, actions: Sequence[str], tps: Iterable[TP]
+) -> None:
+    queues = ", ".join(settings.queues)
+    say_ready(
+        f"worker ready: {len(actions)} actions ({', '.join(actions)}), "
+        f"queues {queues}, {len(list(tps))} partitions"
+    )

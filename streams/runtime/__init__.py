@@ -1,0 +1,1 @@
+"""What planstream replaces inside Faust, one module a reason (docs/architecture.md)."""

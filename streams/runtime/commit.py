@@ -1,0 +1,193 @@
+"""Group commit: one Kafka transaction at a time for each partition.
+
+Folding runs ahead in memory. What it leaves behind (changelog rows, results, source
+offsets as rows of the same changelog) gathers in a pending commit; while one
+transaction is in flight the next gathers. Offsets and state are rows of one batch,
+so neither is ever without the other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from agents.effects import Outgoing
+from streams.runtime.exits import die, watched
+from streams.runtime.producers import Entry, send_entries
+
+Acknowledgement = asyncio.Future[Any]
+Locate = Callable[[Outgoing], tuple[str, int]]
+"""Gives an outgoing record's full topic name and its partition."""
+
+Emit = Callable[[list[Outgoing]], None]
+"""Sends events after their transaction, without waiting."""
+Send = Callable[[list[Outgoing]], Awaitable[list[Acknowledgement]]]
+"""Sends records at once; gives their acknowledgements."""
+
+
+@dataclass(slots=True)
+class Pending:
+    """What the next transaction will hold, and what it must wait for."""
+
+    rows: dict[bytes, bytes | None] = field(default_factory=dict)
+    records: list[Outgoing] = field(default_factory=list)
+    events: list[Outgoing] = field(default_factory=list)
+    requests: list[Acknowledgement] = field(default_factory=list)
+    positions: dict[str, int] = field(default_factory=dict)
+    urgent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CommitTerms:
+    """When to commit, and for how long at most."""
+
+    interval_s: float
+    rows: int
+    timeout_s: float
+
+
+class GroupCommit:
+    """Commits what gathers, at once when it is urgent, else after a moment.
+
+    Args:
+        producer: the partition's transactional producer, started.
+        changelog: topic and partition of the state's rows.
+        locate: where an outgoing record goes.
+        emit: sends events after their transaction, without waiting.
+    """
+
+    def __init__(
+        self,
+        producer: Any,
+        changelog: tuple[str, int],
+        terms: CommitTerms,
+        locate: Locate,
+        emit: Emit,
+    ) -> None:
+        self._producer = producer
+        self._changelog = changelog
+        self._terms = terms
+        self._locate = locate
+        self._emit = emit
+        self._pending = Pending()
+        self._wake = asyncio.Event()
+        self._room = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
+        self._in_flight_since: float | None = None
+        self._closing = False
+        self._task: asyncio.Task[None] | None = None
+        self.transactions = 0
+        self.committed: dict[str, int] = {}
+        """Source offsets by topic, as of the last transaction."""
+
+    def start(self) -> None:
+        """Begin to commit what is added."""
+        self._closing = False
+        name = f"the committer of {self._changelog[0]}/{self._changelog[1]}"
+        self._task = asyncio.create_task(watched(name, self._run()))
+
+    async def drain(self) -> None:
+        """Commit all that was added, then stop."""
+        self._closing = True
+        self._wake.set()
+        if self._task is not None:
+            await self._task
+            self._task = None
+
+    def add(self, part: Pending) -> None:
+        """Add a fold's results, whole: the committer never sees half of them.
+
+        An offset must not get into a transaction without the requests of its fold,
+        so there is no await in here.
+        """
+        pending = self._pending
+        pending.rows.update(part.rows)
+        pending.records += part.records
+        pending.events += part.events
+        pending.requests += part.requests
+        pending.positions.update(part.positions)
+        pending.urgent = pending.urgent or part.urgent
+        if pending.urgent or len(pending.rows) >= self._terms.rows:
+            self._wake.set()
+        elif self._timer is None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(self._terms.interval_s, self._ring)
+
+    async def abandon(self) -> None:
+        """Let the transaction in flight end, and forget all that waits after it."""
+        self._pending = Pending()
+        await self.drain()
+
+    @property
+    def backlog(self) -> int:
+        """Rows that wait for the transaction after the one in flight."""
+        return len(self._pending.rows)
+
+    def in_flight_s(self) -> float:
+        """How long the transaction in flight has been going on; 0 without one."""
+        since = self._in_flight_since
+        return 0.0 if since is None else time.monotonic() - since
+
+    async def wait_for_room(self) -> None:
+        """Wait until the transaction in flight has ended."""
+        self._room.clear()
+        if self._in_flight_since is not None:
+            await self._room.wait()
+
+    def _ring(self) -> None:
+        self._timer = None
+        self._wake.set()
+
+    async def _run(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            if self._pending.rows:
+                await self._commit_pending()
+            if self._closing and not self._pending.rows:
+                return
+            if self._closing:
+                self._wake.set()
+
+    async def _commit_pending(self) -> None:
+        pending, self._pending = self._pending, Pending()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._in_flight_since = time.monotonic()
+        try:
+            await asyncio.wait_for(self._commit(pending), self._terms.timeout_s)
+        except TimeoutError as exc:
+            die(f"a commit took longer than {self._terms.timeout_s:.0f} s", exc)
+        self._in_flight_since = None
+        self._room.set()
+        self.transactions += 1
+        self.committed.update(pending.positions)
+        self._emit(pending.events)
+
+    async def _commit(self, pending: Pending) -> None:
+        await self._producer.begin_transaction()
+        entries: dict[tuple[str, int], list[Entry]] = defaultdict(list)
+        entries[self._changelog] = [Entry(k, v) for k, v in pending.rows.items()]
+        for record in pending.records:
+            entry = Entry(record.key, record.value, record.headers)
+            entries[self._locate(record)].append(entry)
+        produced: list[Acknowledgement] = []
+        for (topic, partition), batch in entries.items():
+            produced += await send_entries(self._producer, topic, partition, batch)
+        # aiokafka commits also when a batch of the transaction has failed.
+        await _all(produced)
+        # A request must be durable before the offset of its cause is.
+        await _all(pending.requests)
+        await self._producer.commit_transaction()
+
+
+async def _all(awaitables: list[Acknowledgement]) -> None:
+    for awaitable in awaitables:
+        await awaitable
+
+

@@ -1,0 +1,340 @@
+"""The coordinator's host: owns partitions from their fencing to their hand-over."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.structs import TopicPartition
+from faust.types import TP
+
+from agents.coordinator import CoordinatorTerms, PartitionState
+from agents.effects import Outgoing
+from streams.config import Settings
+from streams.runtime.commit import Acknowledgement, CommitTerms, GroupCommit
+from streams.runtime.delivery import ChunkConsumer
+from streams.runtime.exits import die, watched
+from streams.runtime.partition import PartitionTask
+from streams.runtime.positions import check_positions
+from streams.runtime.producers import (
+    Entry,
+    idempotent_producer,
+    send_entries,
+    transactional_producer,
+)
+from streams.runtime.replay import replay
+from streams.runtime.watch import DeadlineWatch
+from streams.topics import Topics, partition_of
+
+logger = logging.getLogger("planstream.coordinator")
+
+HOUSEKEEPING_S = 10.0
+GROUP_COMMIT_S = 5.0
+
+
+@dataclass(slots=True)
+class Owned:
+    """A partition that this process owns, and the producer that fences it."""
+
+    producer: AIOKafkaProducer
+    state: PartitionState
+    task: PartitionTask
+
+    async def close(self) -> None:
+        """Commit what is folded and let the partition go."""
+        await self.task.quiesce()
+        await self.producer.stop()
+
+
+def now_ms() -> int:
+    """The wall clock, Unix milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+class CoordinatorHost:
+    """Takes over partitions: fence, replay, check, fold; and gives them back.
+
+    Args:
+        settings: of this process.
+        topics: the installation's topics.
+        consumer: gives the app's consumer, once it is there.
+        on_ready: called after each take-over with the partitions that are owned.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        topics: Topics,
+        terms: CoordinatorTerms,
+        consumer: Callable[[], ChunkConsumer],
+        on_ready: Callable[[Iterable[int]], None],
+    ) -> None:
+        self._settings = settings
+        self._topics = topics
+        self._terms = terms
+        self._consumer = consumer
+        self._on_ready = on_ready
+        self._owned: dict[int, Owned] = {}
+        self._generation = -1
+        self._live: int | None = None
+        self._shared: AIOKafkaProducer | None = None
+        self._monitor: AIOKafkaConsumer | None = None
+        self._background: list[asyncio.Task[None]] = []
+        self._locate = _Locator(settings)
+        self._watch = DeadlineWatch(
+            tasks=self._live_tasks,
+            inputs=(topics.step_outcomes.name, topics.commands.name),
+            ends=self._ends,
+            folded=self._is_folded,
+            send=self._send_commands,
+            clock=now_ms,
+        )
+
+    # -- Host
+
+    async def assign(self, assigned: frozenset[TP], generation: int) -> dict[TP, int]:
+        """Fence and replay what is new, keep what stayed; see `Host`."""
+        began = time.monotonic()
+        await self._start_clients()
+        wanted = {tp.partition for tp in assigned}
+        await self._drop(self._lost(wanted, generation))
+        new = wanted - self._owned.keys()
+        rows = await self._open(new)
+        self._generation = generation
+        offsets = await self._offsets(assigned, new)
+        logger.info(
+            "generation %d: %d partitions, %d new with %d rows, in %.2f s",
+            *(generation, len(wanted), len(new), rows, time.monotonic() - began),
+        )
+        return offsets
+
+    def start(self, generation: int, offsets: Mapping[TP, int]) -> None:
+        """Begin to fold; see `Host`."""
+        by_partition: dict[int, dict[str, int]] = defaultdict(dict)
+        for tp, offset in offsets.items():
+            by_partition[tp.partition][tp.topic] = offset
+        self._watch.reset()
+        for number, owned in self._owned.items():
+            owned.task.start(by_partition[number])
+        self._live = generation
+        self._on_ready(self._owned)
+
+    def deliver(self, generation: int, tp: TP, records: list[Any]) -> None:
+        """Queue a chunk; see `Host`."""
+        owned = self._owned.get(tp.partition)
+        if generation == self._live and owned is not None:
+            owned.task.offer(records)
+
+    async def quiesce(self) -> None:
+        """Stop folding, commit what is folded; see `Host`."""
+        self._live = None
+        tasks = [owned.task.quiesce() for owned in self._owned.values()]
+        await asyncio.gather(*tasks)
+
+    async def close(self) -> None:
+        """Commit, close every producer; see `Host`."""
+        self._live = None
+        await self._commit_to_group()
+        for task in self._background:
+            task.cancel()
+        await self._drop(list(self._owned))
+        if self._shared is not None:
+            await self._shared.stop()
+        if self._monitor is not None:
+            await self._monitor.stop()
+
+    # -- taking over
+
+    async def _start_clients(self) -> None:
+        if self._shared is not None:
+            return
+        self._shared = idempotent_producer(self._settings)
+        await self._shared.start()
+        # Its own consumer, read_uncommitted: what arrived counts, also when it lies
+        # behind somebody's open transaction.
+        self._monitor = AIOKafkaConsumer(**self._settings.connection())
+        await self._monitor.start()
+        watch = watched("the deadline watch", self._watch.run())
+        chores = watched("the housekeeping", self._housekeep())
+        self._background = [asyncio.create_task(each) for each in (watch, chores)]
+
+    def _lost(self, wanted: set[int], generation: int) -> list[int]:
+        # Kept: owned in the generation just before this one, so nobody else can have
+        # owned it in between; its producer's epoch fences if that were wrong.
+        if generation != self._generation + 1:
+            return list(self._owned)
+        return [number for number in self._owned if number not in wanted]
+
+    async def _drop(self, numbers: list[int]) -> None:
+        dropped = [self._owned.pop(number) for number in numbers]
+        await asyncio.gather(*[owned.close() for owned in dropped])
+
+    async def _open(self, numbers: set[int]) -> int:
+        opened = await asyncio.gather(*[self._fence(number) for number in numbers])
+        new = dict(zip(numbers, opened, strict=True))
+        try:
+            tables = {number: owned.state.tables for number, owned in new.items()}
+            changelog = self._topics.changelog.name
+            rows = await replay(self._settings, changelog, tables) if new else 0
+        except BaseException:
+            await asyncio.gather(*[owned.producer.stop() for owned in opened])
+            raise
+        self._owned |= new
+        return rows
+
+    async def _fence(self, number: int) -> Owned:
+        """Start the partition's producer: the former owner can commit no more."""
+        app_id = self._settings.coordinator_app_id
+        producer = transactional_producer(self._settings, f"{app_id}-{number}")
+        await producer.start()
+        state = PartitionState(number, self._terms)
+        commit = GroupCommit(
+            producer,
+            (self._topics.changelog.name, number),
+            _commit_terms(self._settings),
+            lambda record: self._locate(record, number),
+            lambda events: self._emit(events, number),
+        )
+        task = PartitionTask(
+            state,
+            commit,
+            send=lambda records: self._send(records, number),
+            clock=now_ms,
+            throttle=lambda plans, others: self._throttle(number, plans, others),
+        )
+        return Owned(producer, state, task)
+
+    async def _offsets(
+        self, assigned: frozenset[TP], new: set[int]
+    ) -> dict[TP, int]:
+        positions = {
+            tp: self._owned[tp.partition].state.tables.positions.get(tp.topic)
+            for tp in assigned
+        }
+        fresh = [tp for tp in assigned if tp.partition in new]
+        assert self._monitor is not None
+        begins = await check_positions(
+            self._monitor, self._consumer().kafka, {tp: positions[tp] for tp in fresh}
+        )
+        return {
+            tp: begins.get(tp, 0) if offset is None else offset
+            for tp, offset in positions.items()
+        }
+
+    # -- sending
+
+    async def _send(
+        self, records: list[Outgoing], number: int
+    ) -> list[Acknowledgement]:
+        assert self._shared is not None
+        entries: dict[tuple[str, int], list[Entry]] = defaultdict(list)
+        for record in records:
+            entry = Entry(record.key, record.value, record.headers)
+            entries[self._locate(record, number)].append(entry)
+        futures: list[Acknowledgement] = []
+        for (topic, partition), batch in entries.items():
+            futures += await send_entries(self._shared, topic, partition, batch)
+        return futures
+
+    async def _send_commands(self, number: int, commands: list[Outgoing]) -> None:
+        for future in await self._send(commands, number):
+            await future
+
+    def _emit(self, events: list[Outgoing], number: int) -> None:
+        if events:
+            asyncio.create_task(self._emit_and_forget(events, number))  # noqa: RUF006
+
+    async def _emit_and_forget(self, events: list[Outgoing], number: int) -> None:
+        try:
+            for future in await self._send(events, number):
+                await future
+        except Exception as exc:
+            logger.warning("%d outcome events were not sent: %s", len(events), exc)
+
+    # -- asking and telling the consumer
+
+    async def _ends(self, tps: list[TP]) -> Mapping[TP, int]:
+        assert self._monitor is not None
+        ends = await self._monitor.end_offsets([TopicPartition(*tp) for tp in tps])
+        return {TP(*tp): end for tp, end in ends.items()}
+
+    def _is_folded(self, task: PartitionTask, tp: TP, end: int) -> bool:
+        folded, consumer = task.next.get(tp.topic, 0), self._consumer()
+        if folded >= end:
+            return True
+        # The log may end in transaction markers, which are no records.
+        return folded >= consumer.handed.get(tp, 0) and consumer.read_to(tp) >= end
+
+    def _throttle(self, number: int, plans: bool, others: bool) -> None:
+        consumer, topics = self._consumer(), self._topics
+        for pause, names in (
+            (plans, [topics.plans.name]),
+            (others, [topics.step_outcomes.name, topics.commands.name]),
+        ):
+            for name in names:
+                turn = consumer.on_buffer_full if pause else consumer.on_buffer_drop
+                turn(TP(name, number))
+
+    def _live_tasks(self) -> list[PartitionTask]:
+        if self._live is None:
+            return []
+        return [owned.task for owned in self._owned.values()]
+
+    # -- chores
+
+    async def _housekeep(self) -> None:
+        last = time.monotonic()
+        while True:
+            await asyncio.sleep(GROUP_COMMIT_S)
+            if self._live is None:
+                continue
+            await self._commit_to_group()
+            if time.monotonic() - last >= HOUSEKEEPING_S:
+                last = time.monotonic()
+                for task in self._live_tasks():
+                    task.housekeep()
+
+    async def _commit_to_group(self) -> None:
+        """Commit the positions to the group as well: only lag monitors read them."""
+        offsets = {
+            TP(topic, number): offset
+            for number, owned in self._owned.items()
+            for topic, offset in owned.task.commit.committed.items()
+        }
+        try:
+            await self._consumer().commit_offsets(offsets)
+        except Exception as exc:
+            logger.info("group offsets were not committed: %s", exc)
+
+
+class _Locator:
+    """Finds the topic and partition of an outgoing record (R36)."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._prefix = settings.prefix
+        self._partitions = settings.partitions
+        self._step_partitions = settings.step_partitions
+
+    def __call__(self, record: Outgoing, own: int) -> tuple[str, int]:
+        name = self._prefix + record.topic
+        if record.topic.startswith("step-requests."):
+            return name, partition_of(record.key or b"", self._step_partitions)
+        if record.topic == "halts":
+            return name, 0
+        if record.topic in {"plans", "step-outcomes"}:
+            return name, partition_of(record.key or b"", self._partitions)
+        return name, own
+
+
+def _commit_terms(settings: Settings) -> CommitTerms:
+    return CommitTerms(
+        interval_s=settings.commit_interval_ms / 1000,
+        rows=settings.commit_rows,
+        timeout_s=settings.commit_timeout_ms / 1000,
+    )

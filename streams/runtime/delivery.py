@@ -1,0 +1,176 @@
+"""Delivers records in chunks of one partition, on the application's own loop.
+
+Stock Faust makes an event, four tasks and an acknowledgement of every record,
+commits on a timer past what is unfinished, and runs its consumer in a thread of
+its own, which costs a hand-over a hop. Here one event carries up to `CHUNK`
+records, nothing is acknowledged, and Faust commits nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Any, cast
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka.structs import OffsetAndMetadata, TopicPartition
+from faust.events import Event
+from faust.transport.drivers.aiokafka import (
+    AIOKafkaConsumerThread,
+    Consumer,
+    Transport,
+)
+from faust.types import TP
+from mode import Service
+from mode.utils.futures import maybe_async
+
+CHUNK = 500
+"""Most records in one event: bounds how long one fold may hold the loop."""
+POLL_S = 0.25
+IDLE_S = 0.02
+
+
+class LoopConsumerService(AIOKafkaConsumerThread):
+    """Faust's consumer service, on the application's loop instead of a thread."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, thread_loop=asyncio.get_event_loop(), **kwargs)
+        self._close_thread_loop_on_stop = False
+
+    def _create_worker_consumer(self, transport: Transport) -> AIOKafkaConsumer:
+        consumer = super()._create_worker_consumer(transport)
+        # Faust hard-codes 1500 ms. aiokafka keeps one fetch in flight per node and
+        # leaves partitions with unread data out of it, so a partition that comes out
+        # of back-pressure would wait that long.
+        consumer._fetch_max_wait_ms = self.app.planstream.fetch_max_wait_ms
+        # plans, outcomes and halts hold transactional records (R36, R39).
+        consumer._isolation_level = "read_committed"
+        return consumer
+
+    async def start(self) -> None:
+        self._thread_started.set()
+        await self._default_start()
+        await self.on_thread_started()
+
+    async def stop(self) -> None:
+        if self._started.is_set():
+            await self.on_thread_stop()
+            self.set_shutdown()
+            await Service.stop(self)
+
+    async def call_thread(self, fun: Callable[..., Any], *args: Any, **kw: Any) -> Any:
+        return await maybe_async(fun(*args, **kw))
+
+    async def cast_thread(self, fun: Callable[..., Any], *args: Any, **kw: Any) -> None:
+        fun(*args, **kw)
+
+
+class ChunkConsumer(Consumer):
+    """Puts chunks into the agents' queues; remembers how far it has handed out."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.handed: dict[TP, int] = {}
+        self.fetch_idle = asyncio.Event()
+        self.fetch_idle.set()
+
+    def _new_consumer_thread(self) -> LoopConsumerService:
+        return LoopConsumerService(self, loop=self.loop, beacon=self.beacon)
+
+    @property
+    def kafka(self) -> AIOKafkaConsumer:
+        """The aiokafka consumer below."""
+        return cast(LoopConsumerService, self._thread)._ensure_consumer()
+
+    async def commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:
+        """Commit nothing: positions are rows of the changelog, or the worker's own."""
+        return False
+
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Faust's livelock detector only knows Faust's commits."""
+
+    async def commit_offsets(self, offsets: dict[TP, int]) -> None:
+        """Commit group offsets, of partitions that are assigned now."""
+        assigned = self.kafka.assignment()
+        current = {
+            TopicPartition(*tp): OffsetAndMetadata(offset, "")
+            for tp, offset in offsets.items()
+            if TopicPartition(*tp) in assigned
+        }
+        if current:
+            await self.kafka.commit(current)
+
+    async def seek_exactly(self, offsets: dict[TP, int]) -> None:
+        """Seek every partition, also to 0.
+
+        Faust's own seek to the committed offset skips 0 and None, so records that
+        were fetched and dropped on a fresh partition would be gone.
+        """
+        # A fetch of the old assignment must not outlive the seek: it would return
+        # records of the new generation from before it.
+        await self.fetch_idle.wait()
+        self.handed = dict(offsets)
+        await self.seek_wait(offsets)
+
+    def read_to(self, tp: TP) -> int:
+        """The offset up to which this partition has been read from the broker.
+
+        Unlike the last record's offset it also passes transaction markers.
+        """
+        assignment = self.kafka._subscription.subscription
+        if assignment is None or assignment.assignment is None:
+            return -1
+        state = assignment.assignment.state_value(TopicPartition(*tp))
+        return -1 if state is None or not state.has_valid_position else state.position
+
+    async def _drain_messages(self, fetcher: Service) -> None:
+        try:
+            while not (self._stopped.is_set() or fetcher._stopped.is_set()):
+                if self.flow_active:
+                    await self._fetch_and_hand_out()
+                else:
+                    await self.wait(self.can_resume_flow)
+        except self.consumer_stopped_errors:
+            if not self.app.should_stop:
+                raise
+
+    async def _fetch_and_hand_out(self) -> None:
+        generation = self.app.consumer_generation_id
+        # A copy: pausing empties the set under aiokafka's hands, and an empty set
+        # means "all partitions" to it.
+        active = {
+            tp for tp in self._get_active_partitions() if not self._is_changelog_tp(tp)
+        }
+        if not active:
+            await asyncio.sleep(IDLE_S)
+            return
+        self.fetch_idle.clear()
+        try:
+            fetched = await self._getmany(active, timeout=POLL_S)
+        finally:
+            self.fetch_idle.set()
+        # The seek after recovery waits for fetch_idle: dropping here loses nothing.
+        if self.flow_active and self.app.consumer_generation_id == generation:
+            for tp, records in fetched.items():
+                self._hand_out(TP(*tp), records, generation)
+        await asyncio.sleep(0)
+
+    def _hand_out(self, tp: TP, records: list[Any], generation: int) -> None:
+        for channel in self.app.topics._tp_index[tp]:
+            for chunk in _chunks(records):
+                message = self._to_message(tp, chunk[-1])
+                message.refcount, message.generation_id = 1, generation
+                channel.queue.put_nowait(Event(self.app, None, chunk, None, message))
+        self.handed[tp] = records[-1].offset + 1
+
+
+class ChunkTransport(Transport):
+    """Faust's aiokafka transport with the chunk consumer."""
+
+    Consumer = ChunkConsumer
+
+
+def _chunks(records: list[Any]) -> Iterable[list[Any]]:
+    if len(records) <= CHUNK:
+        return (records,)
+    return (records[i : i + CHUNK] for i in range(0, len(records), CHUNK))

@@ -1,0 +1,60 @@
+"""Reads the halts topic: which executions want no attempts any longer."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka.structs import TopicPartition
+
+from schemas import codec
+from schemas.steps import ExecutionHalted
+from streams.config import Settings
+
+logger = logging.getLogger("planstream.worker")
+
+
+class HaltReader:
+    """Follows the whole topic without a group, as every step worker must see it all."""
+
+    def __init__(
+        self, settings: Settings, topic: str, halt: Callable[[str], None]
+    ) -> None:
+        self._consumer = AIOKafkaConsumer(
+            **settings.connection(),
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            isolation_level="read_committed",
+            fetch_max_wait_ms=500,
+        )
+        self._tp = TopicPartition(topic, 0)
+        self._halt = halt
+
+    async def start(self) -> None:
+        """Read what lies there: a step that kills its worker must not run again (R29)."""
+        await self._consumer.start()
+        self._consumer.assign([self._tp])
+        await self._consumer.seek_to_beginning(self._tp)
+        end = (await self._consumer.end_offsets([self._tp]))[self._tp]
+        while await self._consumer.position(self._tp) < end:
+            await self._read(timeout_ms=200)
+
+    async def run(self) -> None:
+        """Follow the topic until cancelled."""
+        while True:
+            await self._read(timeout_ms=1000)
+
+    async def stop(self) -> None:
+        """Leave the broker."""
+        await self._consumer.stop()
+
+    async def _read(self, timeout_ms: int) -> None:
+        for records in (await self._consumer.getmany(timeout_ms=timeout_ms)).values():
+            for record in records:
+                try:
+                    halted = codec.decode(record.value, ExecutionHalted)
+                except codec.DecodeError as error:
+                    logger.warning("halts at %d is unreadable: %s", record.offset, error)
+                else:
+                    self._halt(halted.execution_id)

@@ -1,0 +1,84 @@
+"""Runs an app as a worker process: signals, logging, exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from typing import Any
+
+import faust
+import uvloop
+
+from streams.runtime.producers import quieten_client_logs
+from streams.runtime.recovery import HostedApp
+
+_said: set[str] = set()
+
+
+def say_ready(line: str) -> None:
+    """Print the ready line on stdout, the first time; later ones are logged."""
+    if _said:
+        logging.getLogger("planstream").info("%s", line)
+        return
+    _said.add(line)
+    print(f"planstream {line}", flush=True)
+
+
+class Process(faust.Worker):
+    """Faust's worker without its banner, with a second signal that stops at once."""
+
+    def __init__(self, app: HostedApp, **options: Any) -> None:
+        super().__init__(
+            app,
+            override_logging=False,
+            redirect_stdouts=False,
+            quiet=True,
+            loglevel="info",
+            **options,
+        )
+
+    def _schedule_shutdown(self, signum: signal.Signals) -> None:
+        if self._signal_stop_time:
+            logging.getLogger("planstream").warning("second signal: stopping at once")
+            os._exit(128 + signum)
+        super()._schedule_shutdown(signum)
+
+    def _setproctitle(self, info: str, *, ident: str = "planstream") -> None:
+        """Leave the command line as it is: operators look for it."""
+
+    async def _sentinel_task(self) -> None:
+        """Stock sleeps a second here."""
+
+    def _gather_all(self) -> None:
+        for task in asyncio.all_tasks(loop=self.loop):
+            task.cancel()
+        self.loop.run_until_complete(asyncio.sleep(0.01))
+
+
+def run_app(app: HostedApp) -> int:
+    """Run until a signal or a crash; returns the exit code (0 after a signal)."""
+    set_up_logging(app.planstream.log_level)
+    uvloop.install()
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    code: object = 0
+    try:
+        Process(app, loop=loop).execute_from_commandline()
+    except SystemExit as leaving:
+        code = leaving.code
+    return code if isinstance(code, int) else 1
+
+
+def set_up_logging(level: str) -> None:
+    """Log to stderr; Faust's and aiokafka's chatter only when it matters."""
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=level,
+        format="%(asctime)s %(levelname)s %(name)s %(message)s",
+    )
+    for name in ("faust", "mode"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    quieten_client_logs()

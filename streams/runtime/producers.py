@@ -1,0 +1,105 @@
+"""Producers and whole batches: five to ten times cheaper than a send a record."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import aiokafka.producer.sender
+from aiokafka import AIOKafkaProducer
+from aiokafka.producer.message_accumulator import BatchBuilder
+
+from streams.config import Settings
+
+BATCH_BYTES = 512 * 1024
+REQUEST_BYTES = 16 * 1024 * 1024
+Headers = Sequence[tuple[str, bytes]]
+
+# Kafka answers the first produce of a transaction with CONCURRENT_TRANSACTIONS while
+# the previous one of the same id is still being completed: a few milliseconds. aiokafka
+# then waits 20 ms, which shows as p90 of every second transaction.
+aiokafka.producer.sender.BACKOFF_OVERRIDE = 0.002
+
+
+def quieten_client_logs() -> None:
+    """Hide what aiokafka repeats at every retry; errors stay visible."""
+    logging.getLogger("aiokafka").setLevel(logging.ERROR)
+    # One line a retried produce of a new transaction, several a second, all benign.
+    logging.getLogger("aiokafka.producer.sender").setLevel(logging.CRITICAL)
+
+
+class Entry(NamedTuple):
+    """One record to be sent to a partition."""
+
+    key: bytes | None
+    value: bytes | None
+    headers: Headers = ()
+
+
+def transactional_producer(settings: Settings, transactional_id: str) -> AIOKafkaProducer:
+    """A producer whose start fences whoever used this id before."""
+    return AIOKafkaProducer(
+        **settings.connection(),
+        **_sizes(settings),
+        transactional_id=transactional_id,
+        transaction_timeout_ms=settings.commit_timeout_ms,
+        retry_backoff_ms=5,
+        linger_ms=0,
+    )
+
+
+def idempotent_producer(settings: Settings) -> AIOKafkaProducer:
+    """A producer that neither loses, repeats nor reorders what it has taken."""
+    return AIOKafkaProducer(
+        **settings.connection(),
+        **_sizes(settings),
+        enable_idempotence=True,
+        acks="all",
+        retry_backoff_ms=20,
+        linger_ms=0,
+    )
+
+
+def _sizes(settings: Settings) -> dict[str, int]:
+    largest = settings.max_request_bytes
+    return {
+        "max_batch_size": max(BATCH_BYTES, largest),
+        "max_request_size": max(REQUEST_BYTES, 2 * largest),
+    }
+
+
+async def send_entries(
+    producer: AIOKafkaProducer, topic: str, partition: int, entries: Iterable[Entry]
+) -> list[asyncio.Future[object]]:
+    """Hand entries to the producer as whole batches; a future for each batch.
+
+    The futures must be awaited: aiokafka commits a transaction also when a batch
+    of it has failed.
+
+    Raises:
+        ValueError: an entry is larger than a batch may be.
+    """
+    now_ms = int(time.time() * 1000)
+    futures: list[asyncio.Future[object]] = []
+    batch = producer.create_batch()
+    for entry in entries:
+        # A record larger than a usual batch gets one of its own.
+        room = BATCH_BYTES - batch.size() - len(entry.value or b"")
+        if room < 0 and batch.record_count():
+            futures.append(await producer.send_batch(batch, topic, partition=partition))
+            batch = producer.create_batch()
+        if not _append(batch, entry, now_ms):
+            raise ValueError(f"a record for {topic} is larger than a batch may be")
+    if batch.record_count():
+        futures.append(await producer.send_batch(batch, topic, partition=partition))
+    return futures
+
+
+def _append(batch: BatchBuilder, entry: Entry, now_ms: int) -> bool:
+    appended = batch.append(
+        key=entry.key, value=entry.value, timestamp=now_ms, headers=list(entry.headers)
+    )
+    return appended is not None

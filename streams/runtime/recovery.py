@@ -1,0 +1,175 @@
+"""Rebalances: fence, replay, seek, resume, in this order.
+
+Stock Faust resumes source partitions before it seeks them and then clears the
+agents' queues, which loses events; and a timeout inside its recovery ends the
+recovery task silently, so the worker keeps its partitions for ever and processes
+nothing. Here the host takes over first, the flow resumes last, and whatever fails
+ends the process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable
+from typing import Any
+
+import faust
+from aiokafka.errors import IllegalStateError
+from faust.tables.manager import TableManager
+from faust.tables.recovery import RebalanceAgain, Recovery, ServiceStopped
+from faust.types import TP
+from mode import Service
+
+from streams.config import Settings
+from streams.runtime.delivery import ChunkConsumer, ChunkTransport
+from streams.runtime.exits import die
+from streams.runtime.host import Host
+
+
+class FencedRecovery(Recovery):
+    """Hands each new assignment to the host and resumes the flow when it is ready."""
+
+    _rebalances = 0
+
+    async def on_rebalance(
+        self,
+        assigned: set[TP],
+        revoked: set[TP],
+        newly_assigned: set[TP],
+        generation_id: int = 0,
+    ) -> None:
+        # Exact here: the next revocation cannot begin before this returns.
+        self._rebalances = self.app.rebalancing_count
+        await super().on_rebalance(assigned, revoked, newly_assigned, generation_id)
+
+    @Service.task
+    async def _restart_recovery(self) -> None:
+        while not self.should_stop:
+            if await self.wait_for_stopped(self.signal_recovery_start):
+                return
+            self.signal_recovery_start.clear()
+            try:
+                await self._unless_rebalanced(self._generation_id, self._rebalances)
+            except RebalanceAgain:
+                continue
+            except ServiceStopped:
+                return
+
+    @Service.task
+    async def _watch_rebalance(self) -> None:
+        limit = self.app.planstream.rebalance_timeout_ms / 1000
+        since = time.monotonic()
+        while not self.should_stop:
+            await asyncio.sleep(1.0)
+            if not self.app.rebalancing:
+                since = time.monotonic()
+            elif time.monotonic() - since > limit:
+                die(f"a rebalance has not ended for {limit:.0f} s")
+
+    @Service.task
+    async def _slurp_changelogs(self) -> None:
+        """Replaced by the host's bulk replay."""
+
+    @Service.task
+    async def _publish_stats(self) -> None:
+        """There is no record-by-record recovery to report on."""
+
+    async def _unless_rebalanced(self, generation: int, rebalances: int) -> None:
+        # Faust passes timeouts to wait_first, which reports them as "stopped".
+        task = asyncio.ensure_future(self._recover(generation, rebalances))
+        result = await self.wait_first(task, self.signal_recovery_start)
+        if not task.done():
+            task.cancel()
+            await asyncio.wait([task])
+        if result.stopped:
+            raise ServiceStopped
+        if task.cancelled() or isinstance(task.exception(), IllegalStateError):
+            raise RebalanceAgain  # no longer assigned
+        if exc := task.exception():
+            die("taking over partitions failed", exc)
+
+    async def _recover(self, generation: int, rebalances: int) -> None:
+        app, consumer = self.app, self.app.consumer
+        app.in_recovery = self.in_recovery = True
+        await app.on_rebalance_complete.send()
+        sources = frozenset(
+            tp for tp in consumer.assignment() if not consumer._is_changelog_tp(tp)
+        )
+        offsets = await app.host.assign(sources, generation)
+        await consumer.seek_exactly(offsets)
+        app.in_recovery = self.in_recovery = False
+        if (app.rebalancing_count, app.consumer_generation_id) != (rebalances, generation):
+            return  # the next rebalance has begun; its own recovery follows
+        app.host.start(generation, offsets)
+        self._resume(consumer, sources)
+        await app._fetcher.maybe_start()
+        self.tables.on_actives_ready()
+        self.tables.on_standbys_ready()
+        app.on_rebalance_end()
+
+    def _resume(self, consumer: ChunkConsumer, sources: frozenset[TP]) -> None:
+        consumer._buffered_partitions.difference_update(sources)
+        flow = self.app.flow_control
+        for queue in list(flow._queues):
+            if queue is not self.tables._changelog_queue:
+                queue.clear()
+        flow._suspend.clear()
+        flow._resume.set()
+        self.completed.set()
+        consumer.resume_partitions(sources)
+        consumer.resume_flow()
+
+
+class HostTableManager(TableManager):
+    """Faust's table manager with our recovery, and without its fixed sleep of 1 s."""
+
+    @property
+    def recovery(self) -> FencedRecovery:
+        if self._recovery is None:
+            self._recovery = FencedRecovery(
+                self.app, self, beacon=self.beacon, loop=self.loop
+            )
+        return self._recovery
+
+    async def on_start(self) -> None:
+        await self._update_channels()
+        await self.recovery.start()
+
+
+class HostedApp(faust.App):
+    """A Faust app whose assignments go to a host."""
+
+    host: Host
+
+    def __init__(self, *args: Any, planstream: Settings, **options: Any) -> None:
+        self.planstream = planstream
+        super().__init__(*args, TableManager=HostTableManager, **options)
+
+    def serve(self, host: Host) -> None:
+        """Bind the host; call once, before the app starts."""
+        self.host = host
+        self.on_partitions_revoked.connect(self._quiesce_host)
+        self.on_before_shutdown.connect(self._close_host)
+
+    def _new_transport(self) -> ChunkTransport:
+        return ChunkTransport(self.conf.broker_consumer, self)
+
+    async def _quiesce_host(self, app: faust.App, revoked: Any, **_: Any) -> None:
+        # Faust stops the flow on a revocation only if it had an assignment.
+        app.consumer.stop_flow()
+        limit_ms = self.planstream.commit_timeout_ms
+        await _within(limit_ms, "giving partitions up", self.host.quiesce())
+
+    async def _close_host(self, app: faust.App, **_: Any) -> None:
+        limit_ms = self.planstream.shutdown_timeout_ms
+        await _within(limit_ms, "the shutdown", self.host.close())
+
+
+async def _within(limit_ms: int, what: str, awaitable: Awaitable[None]) -> None:
+    try:
+        await asyncio.wait_for(awaitable, limit_ms / 1000)
+    except TimeoutError as exc:
+        die(f"{what} took longer than {limit_ms} ms", exc)
+    except Exception as exc:
+        die(f"{what} failed", exc)

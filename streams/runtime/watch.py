@@ -1,0 +1,110 @@
+"""Turns due deadlines into commands, once all that arrived before is folded (R33)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from faust.types import TP
+
+from agents.deadlines import DeadlineKind, command_of
+from agents.effects import Outgoing
+from agents.tables import Deadline
+from streams.runtime.partition import PartitionTask
+
+TICK_S = 0.02
+"""How often the heaps are looked at: the firing error without lag."""
+
+Due = tuple[bytes, Deadline]
+
+
+class Ends(Protocol):
+    """Asks the broker where source partitions end now."""
+
+    async def __call__(self, tps: list[TP]) -> Mapping[TP, int]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Barrier:
+    """Limits that were due when the partition's inputs ended at `ends`."""
+
+    task: PartitionTask
+    due: list[Due]
+    ends: Mapping[TP, int]
+
+
+class DeadlineWatch:
+    """Watches the deadline heaps of all owned partitions.
+
+    Args:
+        tasks: the partitions that are being folded now.
+        inputs: topics whose records can decide before a limit does.
+        ends: asks for the end offsets of partitions.
+        folded: whether a partition is folded up to an offset.
+        send: sends commands to a partition of the commands topic, durably.
+        clock: Unix milliseconds.
+    """
+
+    def __init__(
+        self,
+        tasks: Callable[[], list[PartitionTask]],
+        inputs: tuple[str, ...],
+        ends: Ends,
+        folded: Callable[[PartitionTask, TP, int], bool],
+        send: Callable[[int, list[Outgoing]], Any],
+        clock: Callable[[], int],
+    ) -> None:
+        self._tasks = tasks
+        self._inputs = inputs
+        self._ends = ends
+        self._folded = folded
+        self._send = send
+        self._clock = clock
+        self._barriers: list[Barrier] = []
+
+    def reset(self) -> None:
+        """Forget what waits: the heaps are rebuilt when partitions are taken over."""
+        self._barriers = []
+
+    async def run(self) -> None:
+        """Watch until cancelled."""
+        while True:
+            await asyncio.sleep(TICK_S)
+            await self._raise_barriers()
+            await self._pass_barriers()
+
+    async def _raise_barriers(self) -> None:
+        now = self._clock()
+        for task in self._tasks():
+            due = task.state.deadlines.take_due(now)
+            retries = [each for each in due if each[1].kind == DeadlineKind.RETRY]
+            limits = [each for each in due if each[1].kind != DeadlineKind.RETRY]
+            if retries:
+                await self._announce(task, retries)
+            if limits:
+                tps = [TP(topic, task.state.partition) for topic in self._inputs]
+                self._barriers.append(Barrier(task, limits, await self._ends(tps)))
+
+    async def _pass_barriers(self) -> None:
+        live = set(map(id, self._tasks()))
+        waiting = []
+        for barrier in self._barriers:
+            if id(barrier.task) not in live:
+                continue
+            if self._is_passed(barrier):
+                await self._announce(barrier.task, barrier.due)
+            else:
+                waiting.append(barrier)
+        self._barriers = waiting
+
+    def _is_passed(self, barrier: Barrier) -> bool:
+        task = barrier.task
+        return all(self._folded(task, tp, end) for tp, end in barrier.ends.items())
+
+    async def _announce(self, task: PartitionTask, due: list[Due]) -> None:
+        commands = [command_of(task.state, key, deadline) for key, deadline in due]
+        present = [command for command in commands if command is not None]
+        if present:
+            await self._send(task.state.partition, present)
