@@ -1,0 +1,1 @@
+"""The decisions of the contract, as pure functions: values in, values out."""
