@@ -1,0 +1,1 @@
+"""What planstream needs on a developer's machine: a broker, and processes that last."""
