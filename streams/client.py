@@ -7,12 +7,12 @@ from types import TracebackType
 from typing import Any, Self
 
 from aiokafka import AIOKafkaProducer
-from schemas.validation import Ids, peek_ids, validate
 
 from schemas.codec import Format, decode, decode_fields, encode
 from schemas.context import PlanSubmission
 from schemas.plan import Plan
 from schemas.results import PlanResult
+from schemas.validation import Ids, peek_ids, validate
 from streams import bootstrap
 from streams.broker import CONNECTION_ERRORS, connect, reason_of
 from streams.config import Settings

@@ -3,6 +3,7 @@
 ```text
 PlanstreamError
 ├── SettingsError          a setting is wrong                    (lines)
+├── FileUnreadable         a file cannot be opened or read       (file, reason)
 ├── BrokerUnreachable      no broker answers                     (broker, reason)
 ├── TopicsDoNotFit         topics are missing, or not as needed  (mismatches)
 ├── InvalidPlan            a submission breaks the contract      (violations)
@@ -19,7 +20,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from schemas.validation import Violation
-
     from streams.bootstrap import Mismatch
     from streams.results import Rejected
 
@@ -37,6 +37,15 @@ class SettingsError(PlanstreamError):
     def __init__(self, lines: Sequence[str]) -> None:
         super().__init__("\n".join(lines))
         self.lines = tuple(lines)
+
+
+class FileUnreadable(PlanstreamError):
+    """A file cannot be opened or read."""
+
+    def __init__(self, file: str, reason: str) -> None:
+        super().__init__(f"{file}: {reason}")
+        self.file = file
+        self.reason = reason
 
 
 class BrokerUnreachable(PlanstreamError):

@@ -1,0 +1,289 @@
+"""The command line: its commands, each with its options."""
+
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from streams.cli_output import ExitCode, reported
+
+app = typer.Typer(
+    name="planstream",
+    no_args_is_help=True,
+    add_completion=False,
+    # A bug is shown as Python shows it; rich's frames hide the line that matters.
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 all well, 1 violations, or an outcome that is no success, "
+    "2 wrong usage or settings, 3 no broker, 4 topics do not fit, 5 no result in time, "
+    "130 interrupted.",
+)
+topics_app = typer.Typer(no_args_is_help=True, help="Create or check the topics.")
+app.add_typer(topics_app, name="topics")
+
+Broker = Annotated[
+    str | None,
+    typer.Option(help="Broker addresses, host:port,… [PLANSTREAM_BROKER]"),
+]
+Config = Annotated[
+    Path | None, typer.Option(help="A TOML file with settings. [PLANSTREAM_CONFIG]")
+]
+Prefix = Annotated[
+    str | None,
+    typer.Option(help="What the topics' names begin with. [PLANSTREAM_PREFIX]"),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON lines, for programs.")]
+File = Annotated[
+    str,
+    typer.Argument(
+        metavar="FILE|-",
+        help="Submissions in JSON: one a line, or laid out as you like. - is stdin.",
+    ),
+]
+Fill = Annotated[
+    bool,
+    typer.Option(
+        "--fill",
+        help="Fill in what is missing: ids, version, times, deadline; names of steps "
+        "become ids.",
+    ),
+]
+Handlers = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="A module with step handlers, such as shop.handlers; repeatable. Those of "
+        "installed packages (entry points planstream.actions) are found without."
+    ),
+]
+Name = Annotated[
+    str | None,
+    typer.Option(help="Tells the processes of a host apart. [PLANSTREAM_NAME]"),
+]
+Timeout = Annotated[
+    float | None,
+    typer.Option(min=0, help="Seconds to wait for each result; without, for ever."),
+]
+
+
+def _version(wanted: bool) -> None:
+    if not wanted:
+        return
+    try:
+        typer.echo(f"planstream {version('planstream')}")
+    except PackageNotFoundError:
+        typer.echo("planstream, not installed")
+    raise typer.Exit
+
+
+@app.callback()
+def planstream(
+    _version_wanted: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Say which."),
+    ] = False,
+) -> None:
+    """Execute plans that arrive on Kafka, each with exactly one typed result.
+
+    Every setting can be given as a variable PLANSTREAM_…, or in a TOML file.
+    """
+
+
+@app.command(epilog="Example: `planstream demo`")
+def demo(broker: Broker = None, config: Config = None, prefix: Prefix = None) -> None:
+    """See it work: Kafka, a coordinator, a worker, and a few plans."""
+    with reported():
+        settings = _settings(broker, config, prefix)
+        from streams.devkit.demo import run
+
+        raise typer.Exit(run(settings))
+
+
+@app.command(epilog="Example: `planstream dev --handlers shop.handlers`")
+def dev(
+    handlers: Handlers = None,
+    broker: Broker = None,
+    config: Config = None,
+    prefix: Prefix = None,
+    coordinators: Annotated[int, typer.Option(min=1, help="How many of them.")] = 1,
+    workers: Annotated[int, typer.Option(min=1, help="How many of them.")] = 1,
+) -> None:
+    """Run everything on this machine, restarted when it exits, until Ctrl-C.
+
+    Without --broker (or PLANSTREAM_BROKER) an embedded Kafka is started; its data stays
+    in the data directory.
+    """
+    with reported():
+        settings = _settings(broker, config, prefix)
+        from streams.cli_dev import run
+
+        code = run(settings, handlers or [], coordinators, workers)
+        raise typer.Exit(code)
+
+
+@app.command(epilog="Example: `planstream coordinator --broker kafka-1:9092`")
+def coordinator(
+    broker: Broker = None,
+    config: Config = None,
+    prefix: Prefix = None,
+    name: Name = None,
+) -> None:
+    """Run a coordinator: it admits plans, folds outcomes, publishes results."""
+    with reported():
+        settings = _settings(broker, config, prefix, name=name)
+        from streams.apps import run_coordinator
+
+        raise typer.Exit(run_coordinator(settings))
+
+
+@app.command(epilog="Example: `planstream worker --handlers shop.handlers`")
+def worker(
+    handlers: Handlers = None,
+    broker: Broker = None,
+    config: Config = None,
+    prefix: Prefix = None,
+    name: Name = None,
+    queue: Annotated[
+        list[str] | None,
+        typer.Option(help="A queue to serve; repeatable. [PLANSTREAM_QUEUES]"),
+    ] = None,
+    concurrency: Annotated[
+        int | None,
+        typer.Option(help="Handlers at once. [PLANSTREAM_CONCURRENCY]"),
+    ] = None,
+) -> None:
+    """Run a step worker: it executes steps with your handlers."""
+    with reported():
+        more = {"name": name, "queues": queue or None, "concurrency": concurrency}
+        settings = _settings(broker, config, prefix, **more)
+        # A console script does not look for modules where it is started. Last, so that
+        # nothing that lies there takes the place of ours.
+        sys.path.append(str(Path.cwd()))
+        from streams.apps import run_worker
+
+        raise typer.Exit(run_worker(settings, handlers or []))
+
+
+@app.command(epilog="Example: `planstream submit --watch examples/plans/chain.json`")
+def submit(
+    file: File,
+    broker: Broker = None,
+    config: Config = None,
+    prefix: Prefix = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", "-w", help="Wait for the results, print them.")
+    ] = False,
+    timeout: Timeout = None,
+    fill: Fill = False,
+    renew: Annotated[
+        bool,
+        typer.Option(
+            "--renew", help="Submit it as a new plan: new ids, times, deadline."
+        ),
+    ] = False,
+    validate: Annotated[
+        bool,
+        typer.Option(help="Whether to hold back what breaks the contract."),
+    ] = True,
+    json: Json = False,
+) -> None:
+    """Submit plans: each line's bytes are sent as they are, keyed by its plan's id.
+
+    Exits with 1 if something was held back or, with --watch, if some outcome is no
+    success.
+    """
+    with reported():
+        settings = _settings(broker, config, prefix)
+        from streams.cli_submit import Submit, run
+
+        how = Submit(file, fill, renew, validate, watch, timeout, json)
+        raise typer.Exit(run(settings, how))
+
+
+@app.command(epilog="Example: `planstream watch --since 1h --limit 10`")
+def watch(
+    plan_ids: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[PLAN_ID]...", help="Wait for the results of these plans alone."
+        ),
+    ] = None,
+    broker: Broker = None,
+    config: Config = None,
+    prefix: Prefix = None,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            help="From when on: `start`, a span before now (90s, 10m, 1h, 7d), Unix ms."
+        ),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Stop after so many results.")
+    ] = None,
+    rejected: Annotated[
+        bool, typer.Option("--rejected", help="Show dead letters too.")
+    ] = False,
+    timeout: Timeout = None,
+    json: Json = False,
+) -> None:
+    """Print results as they come, or wait for those of some plans.
+
+    With plan ids it exits with 1 if some outcome is no success, and finds results of
+    the last hour too (further back with --since).
+    """
+    with reported():
+        settings = _settings(broker, config, prefix)
+        from streams.cli_watch import Watch, run
+
+        how = Watch(plan_ids or [], since, limit, rejected, timeout, json)
+        raise typer.Exit(run(settings, how))
+
+
+@app.command(epilog="Example: `planstream validate examples/plans/chain.json`")
+def validate(file: File, fill: Fill = False, json: Json = False) -> None:
+    """Look for everything in submissions that breaks the contract; sends nothing."""
+    with reported():
+        from streams.cli_validate import run
+
+        raise typer.Exit(run(file, fill=fill, as_json=json))
+
+
+@topics_app.command(epilog="Example: `planstream topics create --broker kafka-1:9092`")
+def create(
+    broker: Broker = None,
+    config: Config = None,
+    prefix: Prefix = None,
+    json: Json = False,
+) -> None:
+    """Create the topics that are missing, then check all of them."""
+    with reported():
+        from streams.cli_topics import run
+
+        raise typer.Exit(run(_settings(broker, config, prefix), json, creating=True))
+
+
+@topics_app.command(epilog="Example: `planstream topics check --json`")
+def check(
+    broker: Broker = None,
+    config: Config = None,
+    prefix: Prefix = None,
+    json: Json = False,
+) -> None:
+    """Compare the topics with the settings; say what does not fit, and what to do."""
+    with reported():
+        from streams.cli_topics import run
+
+        raise typer.Exit(run(_settings(broker, config, prefix), json, creating=False))
+
+
+def _settings(
+    broker: str | None, config: Path | None, prefix: str | None, **more: Any
+) -> Any:
+    from streams.config import Settings
+
+    return Settings.load(broker=broker, config=config, prefix=prefix, **more)
+
+
+__all__ = ["ExitCode", "app"]
