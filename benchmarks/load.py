@@ -94,9 +94,9 @@ class Load:
         await self._keep_up(template, seconds)
         await self._drain(shape)
 
-    async def finish(self) -> None:
+    async def finish(self, linger_s: float = LINGER_S) -> None:
         """Waits for what should not come, and closes the books."""
-        until = time.perf_counter() + LINGER_S
+        until = time.perf_counter() + linger_s
         while (left := until - time.perf_counter()) > 0:
             self._book(await self.client.receive(left), time.perf_counter(), 0)
         self.tracker.unanswered()
