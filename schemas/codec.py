@@ -32,6 +32,7 @@ __all__ = [
     "encode",
     "encode_fields",
     "encode_row",
+    "is_avro",
     "schema_of",
     "to_json",
 ]
@@ -93,7 +94,7 @@ def decode_fields(
         DecodeError: The bytes are no record of these models.
     """
     model, fields = _read(data, models)
-    if data and not _is_avro(data) and not model.judged_apart:
+    if data and not is_avro(data) and not model.judged_apart:
         fields = _validated(model, fields).model_dump()
     return model, fields
 
@@ -125,14 +126,15 @@ def _read(
 ) -> tuple[type[R], dict[str, Any]]:
     if not data:
         raise malformed("a tombstone" if data is None else "an empty value")
-    if _is_avro(data):
+    if is_avro(data):
         return avro_format.decode(data, models)
     if data[0] == _CONFLUENT_MAGIC:
         raise malformed("schema registry framing, but none is configured", 0)
     return json_format.read(data, models)
 
 
-def _is_avro(data: bytes) -> bool:
+def is_avro(data: bytes) -> bool:
+    """Whether a value is, or begins like, an Avro record."""
     return data.startswith(avro_format.MAGIC)
 
 

@@ -143,6 +143,32 @@ def raw_members(text: str) -> dict[str, str]:
     return members
 
 
+def check_value(text: str) -> None:
+    """Refuse text that is no JSON value.
+
+    Raises:
+        DecodeError: With a detail that shows nothing of the value.
+    """
+    if not _is_plainly_json(text):
+        check_text(text)
+        read_whole(text, _skip)
+
+
+def _is_plainly_json(text: str) -> bool:
+    """Whether text is JSON; cheap, and says no when it would have to look closer."""
+    if "\\u" in text or text.count("[") + text.count("{") > MAX_DEPTH:
+        return False
+    try:
+        return _skip(text, 0)[1] == len(text)
+    except (ValueError, RecursionError):
+        return False
+
+
+def is_object(text: str) -> bool:
+    """Whether text that is a JSON value is an object."""
+    return text.startswith("{", skip_space(text, 0))
+
+
 def raw(text: str, index: int) -> tuple[str, int]:
     """Read any value as the text it is written in, looking only for its end."""
     end = _skip(text, index)[1]

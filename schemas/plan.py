@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field
 
 from schemas.opaque import JsonObject
-from schemas.record import Count, Instant, Int64, Items, Millis, Positive, Record, Uuid4
+from schemas.record import Instant, Int64, Items, Millis, Positive, Record, Uuid4
 
 MAX_STEPS = 1024
 
@@ -46,7 +46,7 @@ class Plan(Record):
     """What is to be done; never changed after admission (§6.2)."""
 
     id: Uuid4
-    version: Count
+    version: Positive
     created_at: Instant
     steps: Annotated[Items[PlanStep], Field(min_length=1, max_length=MAX_STEPS)]
     name: Annotated[str, Field(min_length=1, max_length=255)]
