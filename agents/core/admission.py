@@ -26,10 +26,14 @@ from typing import Any, Final
 from schemas.decode_error import DecodeReason
 from schemas.errors import ErrorCode, ExecutionError, make_error
 from schemas.record import INT64_MAX
-from schemas.validation import Ids, Violation, ViolationClass
-
-MAX_VIOLATIONS: Final = 50
-"""How many violations the error of a refused plan lists (R35)."""
+from schemas.validation import (
+    Ids,
+    Violation,
+    ViolationClass,
+    started_at,
+    steps_total,
+    violations_context,
+)
 
 
 class RejectReason(StrEnum):
@@ -69,13 +73,8 @@ class Outline:
     @classmethod
     def of(cls, fields: Mapping[str, Any]) -> Outline:
         """The outline of a submission's fields, whatever these are."""
-        plan = fields.get("plan")
-        steps = plan.get("steps") if isinstance(plan, Mapping) else None
-        return cls(
-            _instant(fields.get("started_at")),
-            _instant(fields.get("deadline_ms")),
-            len(steps) if isinstance(steps, list | tuple) else 0,
-        )
+        deadline_ms = _instant(fields.get("deadline_ms"))
+        return cls(started_at(fields), deadline_ms, steps_total(fields))
 
 
 UNKNOWN: Final = Outline()
@@ -202,10 +201,7 @@ def _invalid(arrival: Arrival, now: int) -> ExecutionError | None:
     return make_error(
         first.code,
         f"{first.path}: {first.message}",
-        context={
-            "violations": [_entry(found) for found in violations[:MAX_VIOLATIONS]],
-            "violations_total": len(violations),
-        },
+        context=violations_context(violations),
     )
 
 
@@ -217,21 +213,8 @@ def _past_deadline(outline: Outline, now: int) -> list[Violation]:
     return [Violation("deadline_ms", ViolationClass.WINDOW, message)]
 
 
-def _entry(violation: Violation) -> dict[str, str]:
-    return {
-        "path": violation.path,
-        "class": violation.class_.value,
-        "message": violation.message,
-    }
-
-
-_RANKS: Final = {
-    ViolationClass.SCHEMA: 0,
-    ViolationClass.DEPENDENCIES: 1,
-    ViolationClass.WINDOW: 2,
-    ViolationClass.ENVIRONMENT: 3,
-}
-"""The order in which the classes are looked at (Refusals)."""
+_RANKS: Final = {class_: rank for rank, class_ in enumerate(ViolationClass)}
+"""The order in which the classes decide the code (Refusals)."""
 
 
 def _instant(value: object) -> int | None:

@@ -35,6 +35,7 @@ from agents.core.progress import FIRST_ATTEMPT, PlanProgress
 from agents.core.retries import Verdict, verdict
 from agents.core.states import StepInput, StepState
 from agents.core.traces import newest
+from schemas.commands import Limit
 from schemas.errors import ExecutionError
 
 MAX_STEP_WARNINGS: Final = 50
@@ -79,15 +80,16 @@ def fold(
 
     Returns:
         What is to be done, in order; empty when the event is a repeat or late.
-        When the plan ends, what ends it (§5), and no rows: those of an ended plan go.
+        When the plan ends, what ends it (§5), after the row of the last step that
+        completed; other rows are not written anew, as they go.
     """
     if not progress.is_open:
         return []
     if isinstance(event, ParentEnded):
         return _lose_parent(progress, event, now)
-    if isinstance(event, LimitFired) and event.step is None:
+    if isinstance(event, LimitFired) and event.limit != Limit.STEP_TIMEOUT:
         return _pass_limit(progress, event, now)
-    step = cast("int", event.step)
+    step = cast("int", event.step)  # of LimitFired, None is the plan's
     if progress.attempt(step) != event.attempt:
         return []
     handle = STEP_FOLDS.get((progress.states[step], type(event)))
@@ -108,9 +110,8 @@ def _succeed(
         return _fail(progress, step, error, now)
     progress.result_size = size
     ready = progress.complete(step)
-    if not progress.unfinished:
-        return outcome.finish(progress, now)
-    return [*_save(progress, step), *_request(progress, ready)]
+    commands = [*_save(progress, step), *_request(progress, ready)]
+    return commands if progress.unfinished else commands + outcome.finish(progress, now)
 
 
 def _start(

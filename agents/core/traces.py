@@ -17,9 +17,10 @@ MAX_LISTED: Final = 50
 """How many errors a list in an error's context has at most (R11)."""
 MAX_CONTEXT_CHARS: Final = 32_768
 """What the contexts of one error and its causes may have together."""
-MAX_LIST_CHARS: Final = 262_144
-"""What a list of errors may have; so an error tree stays under 2 MiB of UTF-8."""
-MAX_CONTEXT_DEPTH: Final = 32
+MAX_LIST_CHARS: Final = 200_000
+"""What a list of errors may have. A plan's error has two at most, the other failures
+and the attempts of the primary one, so it stays under 2 MiB of UTF-8."""
+MAX_CONTEXT_DEPTH: Final = 64
 """How deep a reported context may nest; lists and causes nest on top of it, and a
 record may have 200 levels (R37)."""
 
@@ -91,10 +92,9 @@ def _within_bounds(listed: Sequence[ExecutionError]) -> Iterator[str]:
     room = MAX_LIST_CHARS
     for error in listed[:MAX_LISTED]:
         text = as_json(error)
-        room -= len(text)
-        if room < 0:
-            return
-        yield text
+        if len(text) <= room:
+            room -= len(text)
+            yield text
 
 
 def _with_members(error: ExecutionError, members: dict[str, str]) -> ExecutionError:
@@ -128,8 +128,10 @@ def _sound_context(context: str, room: int) -> str:
     if context == "{}":
         return context
     if len(context) > room:
-        return f'{{"context_cut_chars":{len(context)}}}'
-    return context if _is_sound(context) else '{"context_unreadable":true}'
+        return f'{{"context_dropped":"{len(context)} characters"}}'
+    if not _is_sound(context):
+        return '{"context_dropped":"no JSON object, or nested too deep"}'
+    return context
 
 
 def _rebuilt(chain: Sequence[ExecutionError], contexts: list[str]) -> ExecutionError:
