@@ -20,6 +20,10 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
+Path = tuple[str, ...]
+"""The names of the members that lead to a value."""
+
+_DEPTH_CHANGES = {"[": 1, "{": 1, "]": -1, "}": -1}
 _CONSTANTS = frozenset({"NaN", "Infinity", "-Infinity"})
 
 
@@ -67,32 +71,33 @@ def first_fault(text: str) -> tuple[str, int] | None:
     return None
 
 
-def find_strings(text: str, *paths: tuple[str, ...]) -> dict[tuple[str, ...], str]:
+def find_strings(text: str, *paths: Path) -> dict[Path, str]:
     """Find string members by their path of member names; the first of each counts.
 
     Looks at whatever is readable: the text may be cut off, or nested to any depth.
     """
-    found: dict[tuple[str, ...], str] = {}
-    deepest = max(map(len, paths))
-    names = [""] * (deepest + 1)
+    found: dict[Path, str] = {}
+    for path, piece in _strings(text, max(map(len, paths))):
+        if path in paths:
+            found.setdefault(path, unquoted(piece))
+        if len(found) == len(paths):
+            break
+    return found
+
+
+def _strings(text: str, deepest: int) -> Iterator[tuple[Path, str]]:
+    """Yield the string members of objects down to a depth."""
+    names: dict[int, str] = {}
     depth = 0
     last = ""
     for piece, _ in tokens(text):
-        if piece in "[{":
-            depth += 1
-            names[min(depth, deepest)] = ""
-        elif piece in "]}":
-            depth -= 1
-        elif piece == ":" and 0 < depth <= deepest:
-            names[depth] = unquoted(last)
-        elif last == ":" and piece.startswith('"') and 0 < depth <= deepest:
-            path = tuple(names[1 : depth + 1])
-            if path in paths:
-                found.setdefault(path, unquoted(piece))
-            if len(found) == len(paths):
-                break
+        depth += _DEPTH_CHANGES.get(piece, 0)
+        if piece == ":":
+            names[depth] = last
+        elif last == ":" and piece.startswith('"') and depth <= deepest:
+            levels = range(1, depth + 1)
+            yield tuple(unquoted(names.get(level, "")) for level in levels), piece
         last = piece
-    return found
 
 
 def indented(text: str, step: str = "  ") -> str:
