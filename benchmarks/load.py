@@ -6,14 +6,13 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
-from schemas.codec import DecodeError, decode_fields
-
 from benchmarks.figures import Figures, Window
 from benchmarks.processes import Usage
 from benchmarks.scenarios import Scenario
 from benchmarks.shapes import Shape
 from benchmarks.submissions import Submission, Template
 from benchmarks.tracking import Answer, Tracker
+from schemas.codec import DecodeError, decode_fields
 from schemas.results import PlanResult
 
 LOOK_INSIDE_EVERY = 64

@@ -53,8 +53,9 @@ def usages(pids: Mapping[str, int], proc: Path = PROC) -> dict[str, Usage]:
     for name, pid in pids.items():
         if pid not in found:
             raise ProcessLookupError(f"the process {name} is gone")
-    # The driver is the parent of what it measures.
-    own = {pid: set(children[pid]).difference(pids.values()) for pid in found}
+    # The driver has started the others, each by way of a guard.
+    others = {*pids.values(), *(found[pid].parent for pid in pids.values())}
+    own = {pid: set(children[pid]) - others for pid in found}
     return {name: _usage(pid, found, own) for name, pid in pids.items()}
 
 

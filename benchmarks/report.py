@@ -50,7 +50,10 @@ class Report:
         }
 
 
-SPEED = ("shape", "in flight", "plans/s", "steps/s", "p50", "p90", "p99", "max ms")
+SPEED = ("shape", "in flight", "plans/s", "steps/s", "p50", "p90", "p99", "max")
+
+SHORT_FROM = 100
+"""From here on a decimal would say nothing."""
 
 
 def speed_rows(figures: Iterable[Figures]) -> list[Row]:
@@ -119,10 +122,15 @@ def _speed_row(figures: Figures) -> Row:
     return (
         figures.shape,
         f"{figures.in_flight}",
-        f"{figures.plans_per_s:,.1f}",
-        f"{figures.steps_per_s:,.0f}",
-        *(f"{span:,.1f}" for span in spans),
+        _short(figures.plans_per_s),
+        _short(figures.steps_per_s),
+        *map(_short, spans),
     )
+
+
+def _short(value: float) -> str:
+    """Writes three digits or more: 3.1, 31.4, 314, 3,142."""
+    return f"{value:,.1f}" if value < SHORT_FROM else f"{value:,.0f}"
 
 
 def _cpu_row(figures: Figures) -> Row:
@@ -140,7 +148,7 @@ def _memory_row(figures: Figures) -> Row:
 def _table(section: Section) -> Table:
     table = Table(title=section.title, title_justify="left")
     for number, column in enumerate(section.columns):
-        table.add_column(column, justify="right" if number else "left")
+        table.add_column(column, justify="right" if number else "left", no_wrap=True)
     for row in section.rows:
         table.add_row(*row)
     return table

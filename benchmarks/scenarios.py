@@ -61,21 +61,24 @@ def scenarios(
     shapes: Sequence[str] = (),
     in_flight: Sequence[int] = (),
     rounds: int = 1,
+    *,
+    quick: bool = False,
 ) -> list[Scenario]:
     """Lists what is to be measured, in order.
 
     Args:
-        pace: How long each measurement takes; the quick pace leaves some out.
+        pace: How long each measurement takes.
         shapes: Names of shapes; the usual ones when empty.
         in_flight: How many plans in flight; the usual numbers when empty.
         rounds: How often all of it is measured.
+        quick: Leave out what takes long.
 
     Raises:
         ValueError: a shape is unknown, or a number below 1.
     """
     if rounds < 1 or any(number < 1 for number in in_flight):
         raise ValueError("rounds and plans in flight are at least 1")
-    usual = QUICK_IN_FLIGHT if pace == QUICK else IN_FLIGHT
+    usual = QUICK_IN_FLIGHT if quick else IN_FLIGHT
     chosen = [parse(name) for name in shapes or usual]
     once = [
         Scenario(shape, number, pace)

@@ -7,9 +7,8 @@ import re
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
-from schemas.codec import Format, encode_fields
-
 from benchmarks.shapes import Shape
+from schemas.codec import Format, encode_fields
 from schemas.context import PlanSubmission
 
 LIFETIME_MS = 3_600_000

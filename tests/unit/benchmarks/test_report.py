@@ -81,7 +81,7 @@ def test_a_report_is_json() -> None:
 def test_a_report_is_markdown() -> None:
     """Its tables have a row for each scenario, and say what went wrong."""
     text = markdown(report(stuck=2))
-    assert "| chain-3 | 100 | 50.0 | 150 | 50.0 | 90.0 | 99.0 | 100.0 |" in text
+    assert "| chain-3 | 100 | 50.0 | 150 | 50.0 | 90.0 | 99.0 | 100 |" in text
     assert "| chain-3 | 100 | 2.000 | 1.000 | 0.45 |" in text
     assert "no: 2 × stuck" in text
 

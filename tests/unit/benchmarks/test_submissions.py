@@ -5,12 +5,12 @@ from __future__ import annotations
 import uuid
 
 import pytest
-from schemas.codec import Format, decode, decode_fields
-from schemas.validation import validate
 
 from benchmarks.shapes import Shape, chain, fan
 from benchmarks.submissions import Template, fresh_ids
+from schemas.codec import Format, decode, decode_fields
 from schemas.context import PlanSubmission
+from schemas.validation import validate
 
 NOW_MS = 1_767_225_600_000
 

@@ -1,0 +1,92 @@
+"""A run: the system is started, measured, and stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks import machine
+from benchmarks.client import Client
+from benchmarks.figures import Figures
+from benchmarks.load import Load, Stuck
+from benchmarks.report import Report
+from benchmarks.scenarios import Pace, Scenario
+from benchmarks.shapes import chain
+from benchmarks.system import Died, System, running
+from streams.config import Settings
+
+SETTLE_SHAPE = chain(3)
+SETTLE_IN_FLIGHT = 100
+
+REPORTED = (
+    "partitions",
+    "step_partitions",
+    "format",
+    "commit_interval_ms",
+    "commit_rows",
+    "window",
+    "concurrency",
+    "fetch_max_wait_ms",
+    "max_plans_in_flight",
+)
+"""The settings that figures depend on."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What is measured, and on what."""
+
+    scenarios: Sequence[Scenario]
+    pace: Pace
+    partitions: int | None = None
+    broker: str | None = None
+    logs: Path | None = None
+    patience_s: float = 60.0
+
+
+Progress = Callable[[str], None]
+
+
+async def run(options: Options, progress: Progress) -> Report:
+    """Measures all scenarios; what goes wrong is in the report, and ends the run."""
+    facts = machine.facts()
+    progress("starting broker, coordinator and worker")
+    async with running(options.broker, options.partitions, options.logs) as system:
+        figures, problems = await _measure(system, options, progress)
+        if problems:
+            progress(system.last_words())
+    settings = _reported(system.settings)
+    return Report(facts, settings, options.pace, figures, problems)
+
+
+async def _measure(
+    system: System, options: Options, progress: Progress
+) -> tuple[list[Figures], dict[str, int]]:
+    figures: list[Figures] = []
+    async with Client.connected(system.settings) as client:
+        rejected = client.topics.rejected.name
+        load = Load(client, rejected, system.usages, system.check, options.patience_s)
+        try:
+            await load.settle(SETTLE_SHAPE, SETTLE_IN_FLIGHT, options.pace.settle_s)
+            for scenario in options.scenarios:
+                figures.append(await load.measure(scenario))
+                progress(_line(figures[-1]))
+            await load.finish()
+        except (Stuck, Died) as error:
+            load.tracker.incorrect(str(error))
+            load.tracker.unanswered()
+    return figures, dict(load.tracker.problems)
+
+
+def _line(figures: Figures) -> str:
+    latency = figures.latency_ms
+    return (
+        f"{figures.shape} × {figures.in_flight}: {figures.plans_per_s:,.1f} plans/s, "
+        f"p50 {latency.p50:,.1f} ms, p99 {latency.p99:,.1f} ms"
+    )
+
+
+def _reported(settings: Settings) -> dict[str, Any]:
+    return {name: getattr(settings, name) for name in REPORTED}

@@ -1,0 +1,128 @@
+"""The system that is measured: a broker, a coordinator, a step worker."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import tempfile
+import uuid
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.processes import Usage, usages
+from streams import bootstrap
+from streams.config import ENV_PREFIX, Settings
+from streams.devkit.kafka import EmbeddedKafka
+from streams.devkit.lines import log_files
+from streams.devkit.supervisor import Command, Supervised, Supervisor
+
+ROOT = Path(__file__).parent.parent
+"""Where `streams` and `benchmarks` are found."""
+READY_WITHIN_S = 60.0
+
+
+class Died(Exception):
+    """A process of the system has ended while it was being measured."""
+
+
+@dataclass(frozen=True)
+class System:
+    """What is running."""
+
+    settings: Settings
+    processes: tuple[Supervised, ...]
+    broker: EmbeddedKafka | None
+    """None when the broker is somebody else's."""
+
+    def usages(self) -> dict[str, Usage]:
+        """Measures all processes, this one as the driver."""
+        return usages(self._pids())
+
+    def check(self) -> None:
+        """Raises Died when one of the processes has ended."""
+        for each in self.processes:
+            if each.exits:
+                raise Died(f"{each.name} has ended with {each.exits[0].code}")
+        if self.broker is not None and not self.broker.is_running:
+            raise Died("the broker has ended")
+
+    def last_words(self) -> str:
+        """Gives the last lines of each process."""
+        return "\n".join(
+            f"{each.name} | {line}" for each in self.processes for line in each.tail
+        )
+
+    def _pids(self) -> dict[str, int]:
+        self.check()
+        pids = {each.name: each.pid for each in self.processes}
+        pids["broker"] = self.broker.pid if self.broker else None
+        pids["driver"] = os.getpid()
+        return {name: pid for name, pid in pids.items() if pid is not None}
+
+
+@asynccontextmanager
+async def running(
+    broker: str | None, partitions: int | None, logs: Path | None = None
+) -> AsyncIterator[System]:
+    """Runs everything: one coordinator, one worker, and a broker if none is given.
+
+    Args:
+        broker: The address of a broker that is there already.
+        partitions: Partitions of every topic; the settings' when None.
+        logs: Where the processes' output goes; nowhere when None.
+    """
+    async with _broker(broker) as embedded:
+        address = broker if embedded is None else embedded.bootstrap
+        with tempfile.TemporaryDirectory(prefix="planstream-bench-") as folder:
+            given = {
+                "broker": address,
+                "prefix": f"bench-{uuid.uuid4().hex[:8]}.",
+                "partitions": partitions,
+                "data_dir": folder,
+            }
+            async with _processes(given, logs or Path(folder) / "logs") as system:
+                yield System(*system, embedded)
+
+
+@asynccontextmanager
+async def _broker(given: str | None) -> AsyncIterator[EmbeddedKafka | None]:
+    if given is not None:
+        yield None
+        return
+    broker = EmbeddedKafka()
+    try:
+        await asyncio.to_thread(broker.start)
+        yield broker
+    finally:
+        await asyncio.to_thread(broker.close)
+
+
+@asynccontextmanager
+async def _processes(
+    given: Mapping[str, Any], logs: Path
+) -> AsyncIterator[tuple[Settings, tuple[Supervised, ...]]]:
+    settings = Settings.load(**given)
+    await bootstrap.create(settings)
+    await bootstrap.require(settings)
+    env = {
+        ENV_PREFIX + name.upper(): str(value)
+        for name, value in given.items()
+        if value is not None
+    }
+    async with Supervisor(sink=log_files(logs), give_up_after=1) as supervisor:
+        commands = (
+            _command("coordinator", env),
+            _command("worker", env, "--handlers", "benchmarks.handlers"),
+        )
+        processes = tuple(supervisor.start(command) for command in commands)
+        await supervisor.wait_ready(READY_WITHIN_S)
+        yield settings, processes
+
+
+def _command(name: str, env: Mapping[str, str], *arguments: str) -> Command:
+    argv = (sys.executable, "-m", "streams", name, *arguments)
+    return Command(name, argv, env, cwd=ROOT, ready=f"{name} ready")
