@@ -106,7 +106,9 @@ class PartitionState:
         """Fold one source record at `now`; a record that crashed twice is rejected."""
         poison = self.tables.poison.get(record.topic)
         if poison and poison == (record.offset, MAX_CRASHES):
-            self.reject(record, RejectReason.POISON, f"its fold raised {MAX_CRASHES} times")
+            self.reject(
+                record, RejectReason.POISON, f"its fold raised {MAX_CRASHES} times"
+            )
         else:
             self._folds[record.topic](self, record, now)
 

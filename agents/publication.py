@@ -117,9 +117,7 @@ def record_audit(
     )
 
 
-def emit_event(
-    state: PartitionState, execution: Execution, command: EmitEvent
-) -> None:
+def emit_event(state: PartitionState, execution: Execution, command: EmitEvent) -> None:
     """Queue the event for after the commit (§5.0)."""
     fields = execution.ids | {
         "event": command.event,
@@ -135,9 +133,7 @@ def emit_event(
     )
 
 
-def halt_steps(
-    state: PartitionState, execution: Execution, command: HaltSteps
-) -> None:
+def halt_steps(state: PartitionState, execution: Execution, command: HaltSteps) -> None:
     """Tell every step worker that no attempt of this execution is wanted."""
     fields = execution.ids | {"at": state.now, "error_code": command.error_code}
     state.effects.records.append(

@@ -10,8 +10,8 @@ from typing import Any
 from faust.types import TP
 
 from agents.coordinator import CoordinatorTerms
-from agents.engine import StepEngine
-from agents.handlers import load_handlers
+from agents.discovery import discover
+from agents.engine import EngineSettings, StepEngine
 from schemas.codec import Format
 from streams.bootstrap import require
 from streams.config import Settings
@@ -54,7 +54,7 @@ def create_worker(settings: Settings, handler_modules: Sequence[str]) -> HostedA
         HandlerError: a module or an entry point gives no usable handlers.
     """
     topics = Topics.of(settings)
-    registry = load_handlers(handler_modules)
+    registry = discover(handler_modules)
     app_id = settings.worker_app_id
     instance = settings.instance_id("worker", _slot(settings, app_id))
     app = _app(settings, app_id, instance)
@@ -74,7 +74,7 @@ def create_worker(settings: Settings, handler_modules: Sequence[str]) -> HostedA
         topics,
         make_engine,
         consumer=lambda: app.consumer,
-        on_ready=functools.partial(_worker_ready, settings, sorted(registry.actions)),
+        on_ready=functools.partial(_worker_ready, settings, sorted(registry)),
     )
     app.serve(host)
     for queue in settings.queues:
@@ -110,6 +110,15 @@ def coordinator_terms(settings: Settings, topics: Topics) -> CoordinatorTerms:
         max_plans_in_flight=settings.max_plans_in_flight,
         max_deliveries=settings.max_deliveries,
         registry_retention_ms=settings.registry_retention_ms,
+    )
+
+
+def _engine_settings(settings: Settings) -> EngineSettings:
+    return EngineSettings(
+        concurrency=settings.concurrency,
+        processes=settings.processes,
+        window=settings.window,
+        max_result_bytes=settings.max_step_result_bytes,
     )
 
 

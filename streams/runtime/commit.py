@@ -189,5 +189,3 @@ class GroupCommit:
 async def _all(awaitables: list[Acknowledgement]) -> None:
     for awaitable in awaitables:
         await awaitable
-
-

@@ -19,7 +19,7 @@ from agents.effects import Outgoing
 from streams.config import Settings
 from streams.runtime.commit import Acknowledgement, CommitTerms, GroupCommit
 from streams.runtime.delivery import ChunkConsumer
-from streams.runtime.exits import die, watched
+from streams.runtime.exits import watched
 from streams.runtime.partition import PartitionTask
 from streams.runtime.positions import check_positions
 from streams.runtime.producers import (
@@ -210,9 +210,7 @@ class CoordinatorHost:
         )
         return Owned(producer, state, task)
 
-    async def _offsets(
-        self, assigned: frozenset[TP], new: set[int]
-    ) -> dict[TP, int]:
+    async def _offsets(self, assigned: frozenset[TP], new: set[int]) -> dict[TP, int]:
         positions = {
             tp: self._owned[tp.partition].state.tables.positions.get(tp.topic)
             for tp in assigned

@@ -82,7 +82,9 @@ class ChunkConsumer(Consumer):
         """The aiokafka consumer below."""
         return cast(LoopConsumerService, self._thread)._ensure_consumer()
 
-    async def commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:
+    async def commit(
+        self, topics: Any = None, start_new_transaction: bool = True
+    ) -> bool:
         """Commit nothing: positions are rows of the changelog, or the worker's own."""
         return False
 

@@ -16,7 +16,9 @@ EXIT_MISFIT = 78
 """Exit code of a process whose topics or positions do not fit (EX_CONFIG)."""
 
 
-def die(reason: str, exc: BaseException | None = None, code: int = EXIT_IN_DOUBT) -> NoReturn:
+def die(
+    reason: str, exc: BaseException | None = None, code: int = EXIT_IN_DOUBT
+) -> NoReturn:
     """End the process at once: recovery, not this process, decides what happened.
 
     A graceful stop would commit, and committing is just what is in doubt.

@@ -55,6 +55,8 @@ class HaltReader:
                 try:
                     halted = codec.decode(record.value, ExecutionHalted)
                 except codec.DecodeError as error:
-                    logger.warning("halts at %d is unreadable: %s", record.offset, error)
+                    logger.warning(
+                        "halts at %d is unreadable: %s", record.offset, error
+                    )
                 else:
                     self._halt(halted.execution_id)

@@ -39,12 +39,16 @@ class Process(faust.Worker):
             loglevel="info",
             **options,
         )
+        self.spinner = None  # it would write cursor codes to stdout
 
     def _schedule_shutdown(self, signum: signal.Signals) -> None:
         if self._signal_stop_time:
             logging.getLogger("planstream").warning("second signal: stopping at once")
             os._exit(128 + signum)
         super()._schedule_shutdown(signum)
+
+    def on_worker_shutdown(self) -> None:
+        """Stock shows the terminal's cursor again, which we have not hidden."""
 
     def _setproctitle(self, info: str, *, ident: str = "planstream") -> None:
         """Leave the command line as it is: operators look for it."""
@@ -79,6 +83,7 @@ def set_up_logging(level: str) -> None:
         level=level,
         format="%(asctime)s %(levelname)s %(name)s %(message)s",
     )
-    for name in ("faust", "mode"):
+    # Faust's services log under the modules of their classes, some of which are ours.
+    for name in ("faust", "mode", "streams"):
         logging.getLogger(name).setLevel(logging.WARNING)
     quieten_client_logs()

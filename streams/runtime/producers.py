@@ -39,7 +39,9 @@ class Entry(NamedTuple):
     headers: Headers = ()
 
 
-def transactional_producer(settings: Settings, transactional_id: str) -> AIOKafkaProducer:
+def transactional_producer(
+    settings: Settings, transactional_id: str
+) -> AIOKafkaProducer:
     """A producer whose start fences whoever used this id before."""
     return AIOKafkaProducer(
         **settings.connection(),

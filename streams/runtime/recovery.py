@@ -76,17 +76,26 @@ class FencedRecovery(Recovery):
         """There is no record-by-record recovery to report on."""
 
     async def _unless_rebalanced(self, generation: int, rebalances: int) -> None:
-        # Faust passes timeouts to wait_first, which reports them as "stopped".
-        task = asyncio.ensure_future(self._recover(generation, rebalances))
+        """Recover, but begin anew when the next rebalance does.
+
+        Faust passes timeouts to `wait_first`, which reports them as "stopped".
+        """
+        task = asyncio.ensure_future(self._recover_or_die(generation, rebalances))
         result = await self.wait_first(task, self.signal_recovery_start)
         if not task.done():
             task.cancel()
             await asyncio.wait([task])
         if result.stopped:
             raise ServiceStopped
-        if task.cancelled() or isinstance(task.exception(), IllegalStateError):
-            raise RebalanceAgain  # no longer assigned
-        if exc := task.exception():
+        if task.cancelled():
+            raise RebalanceAgain
+
+    async def _recover_or_die(self, generation: int, rebalances: int) -> None:
+        try:
+            await self._recover(generation, rebalances)
+        except IllegalStateError:  # no longer assigned: the next rebalance has begun
+            raise RebalanceAgain from None
+        except Exception as exc:
             die("taking over partitions failed", exc)
 
     async def _recover(self, generation: int, rebalances: int) -> None:
@@ -99,7 +108,10 @@ class FencedRecovery(Recovery):
         offsets = await app.host.assign(sources, generation)
         await consumer.seek_exactly(offsets)
         app.in_recovery = self.in_recovery = False
-        if (app.rebalancing_count, app.consumer_generation_id) != (rebalances, generation):
+        if (app.rebalancing_count, app.consumer_generation_id) != (
+            rebalances,
+            generation,
+        ):
             return  # the next rebalance has begun; its own recovery follows
         app.host.start(generation, offsets)
         self._resume(consumer, sources)

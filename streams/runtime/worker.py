@@ -81,8 +81,12 @@ class WorkerHost:
     async def assign(self, assigned: frozenset[TP], generation: int) -> dict[TP, int]:
         """Drop what was lost, find where to read on; see `Host`."""
         await self._start_clients()
-        kept = set(self._next) & assigned if generation == self._generation + 1 else set()
-        self.engine.revoke({(tp.topic, tp.partition) for tp in self._next.keys() - kept})
+        kept = (
+            set(self._next) & assigned if generation == self._generation + 1 else set()
+        )
+        self.engine.revoke(
+            {(tp.topic, tp.partition) for tp in self._next.keys() - kept}
+        )
         self._next = {tp: self._next[tp] for tp in kept}
         self._old_below = {tp: self._old_below[tp] for tp in kept}
         await self._find_positions(assigned - kept)
@@ -175,7 +179,9 @@ class WorkerHost:
         redelivered = record.offset < self._old_below[tp]
         self.engine.offer(position, request, arrived, redelivered=redelivered)
 
-    def _reject(self, position: Position, record: Any, error: codec.DecodeError) -> None:
+    def _reject(
+        self, position: Position, record: Any, error: codec.DecodeError
+    ) -> None:
         logger.error("a step request at %s is unreadable: %s", position, error)
         task = asyncio.create_task(self._dead_letter(position, record, error))
         self._background.append(task)

@@ -1,0 +1,204 @@
+"""A planstream installation under test: real processes, on a real broker."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.structs import TopicPartition
+
+from streams import bootstrap
+from streams.client import PlanClient
+from streams.config import Settings
+from streams.topics import Topic, Topics
+
+ROOT = Path(__file__).parents[2]
+READY_S = 40.0
+T = TypeVar("T")
+
+
+class NotReady(AssertionError):
+    """A process did not say that it was ready; its log is in the message."""
+
+
+@dataclass
+class Member:
+    """One coordinator or worker process, which can be killed and started again."""
+
+    arguments: tuple[str, ...]
+    environment: Mapping[str, str]
+    log: Path
+    process: asyncio.subprocess.Process | None = None
+    ready_lines: list[str] = field(default_factory=list)
+
+    async def start(self) -> None:
+        """Start it and wait for its ready line."""
+        with self.log.open("ab") as log:
+            self.process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "streams", *self.arguments),
+                cwd=ROOT,
+                env={**os.environ, **self.environment},
+                stdout=asyncio.subprocess.PIPE,
+                stderr=log,
+            )
+        assert self.process.stdout is not None
+        try:
+            async with asyncio.timeout(READY_S):
+                line = await self.process.stdout.readline()
+        except TimeoutError:
+            line = b""
+        if b"ready" not in line:
+            raise NotReady(
+                f"{self.arguments}: {line!r}\n{self.log.read_text()[-4000:]}"
+            )
+        self.ready_lines.append(line.decode())
+
+    async def kill(self) -> None:
+        """Kill -9."""
+        await self._signal(signal.SIGKILL)
+
+    async def stop(self) -> int:
+        """SIGTERM; returns the exit code."""
+        await self._signal(signal.SIGTERM)
+        assert self.process is not None
+        return self.process.returncode or 0
+
+    async def restart(self) -> None:
+        """Kill -9, then start again."""
+        await self.kill()
+        await self.start()
+
+    async def exit_code(self, timeout: float) -> int:
+        """Wait until it ends by itself."""
+        assert self.process is not None
+        async with asyncio.timeout(timeout):
+            return await self.process.wait()
+
+    async def _signal(self, number: int) -> None:
+        if self.process is None or self.process.returncode is not None:
+            return
+        self.process.send_signal(number)
+        async with asyncio.timeout(40):
+            await self.process.wait()
+
+
+class System:
+    """Topics under a prefix of their own, and the processes that serve them."""
+
+    def __init__(
+        self, broker: str, prefix: str, directory: Path, **options: Any
+    ) -> None:
+        options = {"partitions": 4, "session_timeout_ms": 6000, **options}
+        self.directory = directory
+        self.settings = Settings.load(
+            broker=broker, prefix=prefix, data_dir=directory / "data", **options
+        )
+        self.topics = Topics.of(self.settings)
+        self.environment = {
+            "PLANSTREAM_BROKER": broker,
+            "PLANSTREAM_PREFIX": prefix,
+            "PLANSTREAM_DATA_DIR": str(directory / "data"),
+            **{f"PLANSTREAM_{k.upper()}": str(v) for k, v in options.items()},
+        }
+        self.members: list[Member] = []
+
+    async def start(
+        self, handlers: str, *, coordinators: int = 1, workers: int = 1
+    ) -> System:
+        """Create the topics and start everything."""
+        await bootstrap.create(self.settings)
+        started = [self.coordinator() for _ in range(coordinators)]
+        started += [self.worker(handlers) for _ in range(workers)]
+        await asyncio.gather(*[member.start() for member in started])
+        return self
+
+    def coordinator(self) -> Member:
+        """Another coordinator, not started."""
+        return self._member("coordinator")
+
+    def worker(self, *modules: str) -> Member:
+        """Another step worker, not started."""
+        options = [part for module in modules for part in ("--handlers", module)]
+        return self._member("worker", *options)
+
+    def of(self, role: str) -> list[Member]:
+        """The members with this role."""
+        return [member for member in self.members if member.arguments[0] == role]
+
+    async def stop(self) -> None:
+        """Stop everything; a member that does not stop in time fails the test."""
+        await asyncio.gather(*[member.stop() for member in self.members])
+
+    def client(self, **options: Any) -> PlanClient:
+        """A client of this installation, not started."""
+        return PlanClient(self.settings, **options)
+
+    async def read(self, topic: Topic, *, committed: bool = True) -> list[Any]:
+        """Every record that lies on a topic now, partition by partition."""
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self.settings.broker,
+            isolation_level="read_committed" if committed else "read_uncommitted",
+            auto_offset_reset="earliest",
+            max_partition_fetch_bytes=16 * 1024 * 1024,
+        )
+        await consumer.start()
+        try:
+            return await _read_to_end(consumer, topic)
+        finally:
+            await consumer.stop()
+
+    @asynccontextmanager
+    async def producer(self) -> AsyncIterator[AIOKafkaProducer]:
+        """A foreign producer: knows Kafka, and nothing of planstream."""
+        producer = AIOKafkaProducer(
+            bootstrap_servers=self.settings.broker, max_request_size=16 * 1024 * 1024
+        )
+        await producer.start()
+        try:
+            yield producer
+        finally:
+            await producer.stop()
+
+    def _member(self, role: str, *options: str) -> Member:
+        log = self.directory / f"{role}-{len(self.members)}.log"
+        member = Member((role, *options), self.environment, log)
+        self.members.append(member)
+        return member
+
+
+async def _read_to_end(consumer: AIOKafkaConsumer, topic: Topic) -> list[Any]:
+    tps = [TopicPartition(topic.name, number) for number in range(topic.partitions)]
+    consumer.assign(tps)
+    ends = await consumer.end_offsets(tps)
+    await consumer.seek_to_beginning(*tps)
+    records: list[Any] = []
+    while any([await consumer.position(tp) < ends[tp] for tp in tps]):
+        for found in (await consumer.getmany(timeout_ms=200)).values():
+            records += found
+    return records
+
+
+async def eventually(
+    probe: Callable[[], Awaitable[T]],
+    accept: Callable[[T], bool],
+    timeout: float = 30.0,
+) -> T:
+    """Ask until the answer is acceptable; fails with the last answer."""
+    answer = None
+    try:
+        async with asyncio.timeout(timeout):
+            while True:
+                answer = await probe()
+                if accept(answer):
+                    return answer
+                await asyncio.sleep(0.1)
+    except TimeoutError:
+        raise AssertionError(f"still {answer!r} after {timeout} s") from None
