@@ -168,6 +168,8 @@ def _report(
     now: int,
     bounds: Bounds,  # noqa: ARG001 - as the others
 ) -> list[Command]:
+    if event.step in progress.notes:
+        progress.note(event.step).child_plan_id = None  # its end was reported by this
     return _fail(progress, event.step, event.error, now)
 
 
