@@ -157,7 +157,8 @@ def _cut_causes(error: ExecutionError, limit: int) -> ExecutionError:
 
 def _causes_cut(error: ExecutionError) -> int:
     """How many causes an earlier cut has dropped below this error."""
-    return int(raw_members(error.context).get(CAUSES_CUT, "0"))
+    mark = raw_members(error.context).get(CAUSES_CUT, "0")
+    return int(mark[:9]) if mark.isdecimal() else 0  # a handler may put anything there
 
 
 def _diagnostics(context: Mapping[str, Any]) -> str:
