@@ -87,7 +87,7 @@ def _shown(value: Any) -> str:
     if isinstance(value, list | tuple):
         return "a list" if value else "an empty list"
     if isinstance(value, str):
-        value = shortened(value)
+        return json.dumps(shortened(value), ensure_ascii=False)
     return shortened(json.dumps(value, ensure_ascii=False, default=_type_name))
 
 

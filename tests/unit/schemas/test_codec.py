@@ -250,15 +250,13 @@ def test_causes_to_the_limit(fmt: Format) -> None:
     data = encode_fields(StepFailed, {**fields, "error": deepest}, fmt)
     assert decode(data, StepFailed).error.cause is not None
     assert decode_fields(data, StepFailed)[0] is StepFailed
-    data = encode_fields(
-        StepFailed, {**fields, "error": nested_error(MAX_NESTING)}, fmt
-    )
+    data = encode_fields(StepFailed, {**fields, "error": deeper}, fmt)
     assert refusal(data, StepFailed).reason is DecodeReason.TOO_DEEP
 
 
 def test_rows() -> None:
     """A table row comes back as it was written."""
-    row = {
+    row: dict[str, Any] = {
         "state": 5,
         "attempt": 2,
         "changed_at": NOW,

@@ -1,0 +1,556 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from schemas.codec import Format, decode_fields, encode_fields
+from schemas.context import PlanSubmission
+from schemas.errors import ErrorCode
+from schemas.record import INT64_MAX, INT64_MIN
+from schemas.validation import (
+    Violation,
+    ViolationClass,
+    started_at,
+    steps_total,
+    validate,
+    violations_context,
+    warnings,
+)
+from tests.unit.schemas.factories import (
+    NOW,
+    step,
+    submission,
+    uuid4,
+    with_plan,
+    without,
+)
+
+SCHEMA = ViolationClass.SCHEMA
+DEPENDENCIES = ViolationClass.DEPENDENCIES
+WINDOW = ViolationClass.WINDOW
+ENVIRONMENT = ViolationClass.ENVIRONMENT
+UPPER = "ABCDEFAB-CDEF-4BCD-8BCD-ABCDEFABCDEF"
+VERSION_1 = "00000000-0000-1000-8000-000000000000"
+
+
+def found(fields: dict[str, Any]) -> list[tuple[str, ViolationClass]]:
+    """Where a submission breaks rules, and of which class they are."""
+    model, violations = validate(fields)
+    assert (model is None) == bool(violations)
+    return [(each.path, each.class_) for each in violations]
+
+
+def with_step(**changes: Any) -> dict[str, Any]:
+    """A submission whose second step differs."""
+    return with_plan(steps=[step(0), step(1, **changes), step(2, 1)])
+
+
+def with_policy(**changes: Any) -> dict[str, Any]:
+    """A submission whose retry policy differs."""
+    policy = submission()["plan"]["retry_policy"]
+    return with_plan(retry_policy={**policy, **changes})
+
+
+def test_valid() -> None:
+    """A submission that breaks no rule comes back as a model."""
+    model, violations = validate(submission())
+    assert violations == ()
+    assert model == PlanSubmission.model_validate(submission())
+
+
+def test_valid_with_defaults_left_out() -> None:
+    """What has a default may be left out, and gets it (§1)."""
+    text = json.dumps(
+        {
+            "plan": {
+                "id": uuid4(1),
+                "version": 1,
+                "created_at": 1,
+                "steps": [{"id": uuid4(100), "action": "a", "payload": {}}],
+                "name": "n",
+                "context_requirements": ["r"],
+            },
+            "execution_id": uuid4(2),
+            "started_at": 1,
+            "deadline_ms": 300_001,
+            "environment": {"r": None},
+        }
+    )
+    model, violations = validate(decode_fields(text.encode(), PlanSubmission)[1])
+    assert violations == ()
+    assert model is not None
+    assert model.plan.timeout_ms == 300_000
+    assert model.plan.retry_policy.max_backoff_ms == 60_000
+    assert model.plan.retry_policy.retryable_error_codes == ()
+    assert model.plan.steps[0].on_failure == "halt"
+    assert model.environment == {"r": "null"}
+
+
+PASSING = {
+    "name of one character": with_plan(name="n"),
+    "name of 255 characters": with_plan(name="😀" * 255),
+    "lowest priority": with_plan(priority=INT64_MIN),
+    "highest priority": with_plan(priority=INT64_MAX),
+    "timeout of 1": with_plan(timeout_ms=1),
+    "tags": with_plan(tags=["", "a", "a"]),
+    "estimate of 1": with_plan(estimated_duration_ms=1),
+    "no estimate": with_plan(estimated_duration_ms=None),
+    "created at 1": with_plan(created_at=1),
+    "greatest created_at": with_plan(created_at=INT64_MAX),
+    "action of 100 characters": with_step(action="é" * 100),
+    "step timeout of 1": with_step(timeout_ms=1),
+    "step timeout above the plan's": with_step(timeout_ms=INT64_MAX),
+    "empty payload": with_step(payload="{}"),
+    "skip": with_step(on_failure="skip"),
+    "retry": with_step(on_failure="retry"),
+    "duplicate dependency": with_step(depends_on=[uuid4(100), uuid4(100)]),
+    "dependency that stands later": with_plan(steps=[step(0, 1), step(1)]),
+    "1024 steps": with_plan(steps=[step(number) for number in range(1024)]),
+    "int where a float is asked": with_policy(backoff_multiplier=3),
+    "policy": with_policy(max_attempts=INT64_MAX, backoff_ms=0, max_backoff_ms=0),
+    "own error codes": with_policy(retryable_error_codes=["MINE", "STEP_TIMEOUT"]),
+    "parent": submission(parent_execution_id=uuid4(9)),
+    "user and request": submission(user_id="", request_id="r"),
+    "correlation": submission(correlation_context={"": "", "a": "b"}),
+    "exact window": submission(deadline_ms=NOW + 300_000),
+    "more environment than required": submission(
+        environment={"region": "0", "other": '{"a": [1e400, 99999999999999999999]}'}
+    ),
+}
+
+
+@pytest.mark.parametrize("fields", PASSING.values(), ids=PASSING)
+@pytest.mark.parametrize("fmt", [None, *Format])
+def test_passing(fields: dict[str, Any], fmt: Format | None) -> None:
+    """What the rules allow is accepted, in whichever format it comes."""
+    if fmt:
+        data = encode_fields(PlanSubmission, fields, fmt)
+        fields = decode_fields(data, PlanSubmission)[1]
+    assert found(fields) == []
+
+
+FAILING: list[tuple[str, dict[str, Any], str]] = [
+    ("plan missing", without(submission(), "plan"), "plan"),
+    ("plan null", submission(plan=None), "plan"),
+    ("plan no object", submission(plan=[]), "plan"),
+    ("plan id missing", without(submission(), "plan", "id"), "plan.id"),
+    ("plan id upper case", with_plan(id=UPPER), "plan.id"),
+    ("plan id version 1", with_plan(id=VERSION_1), "plan.id"),
+    ("plan id without hyphens", with_plan(id=uuid4(1).replace("-", "")), "plan.id"),
+    ("plan id with a line end", with_plan(id=uuid4(1) + "\n"), "plan.id"),
+    ("plan id braced", with_plan(id="{" + uuid4(1) + "}"), "plan.id"),
+    ("plan id int", with_plan(id=1), "plan.id"),
+    ("version missing", without(submission(), "plan", "version"), "plan.version"),
+    ("version 0", with_plan(version=0), "plan.version"),
+    ("version 2 (R1)", with_plan(version=2), "plan.version"),
+    ("version text", with_plan(version="1"), "plan.version"),
+    ("version true", with_plan(version=True), "plan.version"),
+    ("version 1.0", with_plan(version=1.0), "plan.version"),
+    ("created 0", with_plan(created_at=0), "plan.created_at"),
+    ("created -1", with_plan(created_at=-1), "plan.created_at"),
+    ("created missing", without(submission(), "plan", "created_at"), "plan.created_at"),
+    ("created beyond 64 bits", with_plan(created_at=2**63), "plan.created_at"),
+    ("steps missing", without(submission(), "plan", "steps"), "plan.steps"),
+    ("no steps", with_plan(steps=[]), "plan.steps"),
+    ("1025 steps", with_plan(steps=[step(n) for n in range(1025)]), "plan.steps"),
+    ("steps no list", with_plan(steps={}), "plan.steps"),
+    ("steps null", with_plan(steps=None), "plan.steps"),
+    ("name missing", without(submission(), "plan", "name"), "plan.name"),
+    ("name empty", with_plan(name=""), "plan.name"),
+    ("name of 256", with_plan(name="é" * 256), "plan.name"),
+    ("name null", with_plan(name=None), "plan.name"),
+    (
+        "no requirements",
+        with_plan(context_requirements=[]),
+        "plan.context_requirements",
+    ),
+    (
+        "empty requirement",
+        with_plan(context_requirements=["region", ""]),
+        "plan.context_requirements[1]",
+    ),
+    (
+        "only empty requirements",
+        with_plan(context_requirements=[""]),
+        "plan.context_requirements[0]",
+    ),
+    (
+        "requirement no text",
+        with_plan(context_requirements=["region", 1]),
+        "plan.context_requirements[1]",
+    ),
+    ("priority beyond 64 bits", with_plan(priority=2**63), "plan.priority"),
+    ("priority below 64 bits", with_plan(priority=-(2**63) - 1), "plan.priority"),
+    ("priority of 5000 digits", with_plan(priority=float("inf")), "plan.priority"),
+    ("priority true", with_plan(priority=True), "plan.priority"),
+    ("priority null", with_plan(priority=None), "plan.priority"),
+    ("timeout 0", with_plan(timeout_ms=0), "plan.timeout_ms"),
+    ("timeout 3.0", with_plan(timeout_ms=3.0), "plan.timeout_ms"),
+    ("timeout null", with_plan(timeout_ms=None), "plan.timeout_ms"),
+    ("policy null", with_plan(retry_policy=None), "plan.retry_policy"),
+    ("policy list", with_plan(retry_policy=[]), "plan.retry_policy"),
+    ("attempts 0", with_policy(max_attempts=0), "plan.retry_policy.max_attempts"),
+    ("backoff -1", with_policy(backoff_ms=-1), "plan.retry_policy.backoff_ms"),
+    ("cap -1", with_policy(max_backoff_ms=-1), "plan.retry_policy.max_backoff_ms"),
+    (
+        "multiplier 0.99",
+        with_policy(backoff_multiplier=0.99),
+        "plan.retry_policy.backoff_multiplier",
+    ),
+    (
+        "multiplier infinite",
+        with_policy(backoff_multiplier=float("inf")),
+        "plan.retry_policy.backoff_multiplier",
+    ),
+    (
+        "multiplier NaN",
+        with_policy(backoff_multiplier=float("nan")),
+        "plan.retry_policy.backoff_multiplier",
+    ),
+    (
+        "multiplier true",
+        with_policy(backoff_multiplier=True),
+        "plan.retry_policy.backoff_multiplier",
+    ),
+    (
+        "error code no text",
+        with_policy(retryable_error_codes=["A", None]),
+        "plan.retry_policy.retryable_error_codes[1]",
+    ),
+    ("unknown in policy", with_policy(jitter=1), "plan.retry_policy.jitter"),
+    ("metadata list", with_plan(metadata="[]"), "plan.metadata"),
+    ("metadata null", with_plan(metadata="null"), "plan.metadata"),
+    ("metadata no JSON", with_plan(metadata="{,}"), "plan.metadata"),
+    ("tags text", with_plan(tags="a"), "plan.tags"),
+    ("tags null", with_plan(tags=None), "plan.tags"),
+    ("tag int", with_plan(tags=[1]), "plan.tags[0]"),
+    ("estimate 0", with_plan(estimated_duration_ms=0), "plan.estimated_duration_ms"),
+    ("unknown in plan", with_plan(nmae="x"), "plan.nmae"),
+    ("step no object", with_plan(steps=[step(0), 1]), "plan.steps[1]"),
+    ("step id upper case", with_plan(steps=[step(0, id=UPPER)]), "plan.steps[0].id"),
+    ("same step id", with_plan(steps=[step(0), step(1), step(0)]), "plan.steps[2].id"),
+    ("action empty", with_step(action=""), "plan.steps[1].action"),
+    ("action of 101", with_step(action="é" * 101), "plan.steps[1].action"),
+    ("payload list", with_step(payload="[]"), "plan.steps[1].payload"),
+    ("payload text", with_step(payload='"a"'), "plan.steps[1].payload"),
+    ("payload no JSON", with_step(payload="{nope}"), "plan.steps[1].payload"),
+    ("payload NaN", with_step(payload='{"a":NaN}'), "plan.steps[1].payload"),
+    (
+        "payload twice the name",
+        with_step(payload='{"a":1,"a":1}'),
+        "plan.steps[1].payload",
+    ),
+    (
+        "payload lone surrogate",
+        with_step(payload=r'{"a":"\ud800"}'),
+        "plan.steps[1].payload",
+    ),
+    (
+        "payload too deep",
+        with_step(payload='{"a":' + "[" * 200 + "]" * 200 + "}"),
+        "plan.steps[1].payload",
+    ),
+    (
+        "payload missing",
+        with_plan(steps=[without(step(0), "payload")]),
+        "plan.steps[0].payload",
+    ),
+    ("dependencies text", with_step(depends_on=uuid4(0)), "plan.steps[1].depends_on"),
+    ("dependencies null", with_step(depends_on=None), "plan.steps[1].depends_on"),
+    (
+        "dependency no UUID",
+        with_step(depends_on=[uuid4(100), "step-1"]),
+        "plan.steps[1].depends_on[1]",
+    ),
+    ("policy unknown", with_step(on_failure="stop"), "plan.steps[1].on_failure"),
+    ("policy upper case", with_step(on_failure="HALT"), "plan.steps[1].on_failure"),
+    ("policy null", with_step(on_failure=None), "plan.steps[1].on_failure"),
+    ("step timeout 0", with_step(timeout_ms=0), "plan.steps[1].timeout_ms"),
+    ("unknown in step", with_step(retries=3), "plan.steps[1].retries"),
+    ("execution id missing", without(submission(), "execution_id"), "execution_id"),
+    ("execution id upper case", submission(execution_id=UPPER), "execution_id"),
+    ("started 0", submission(started_at=0), "started_at"),
+    ("started missing", without(submission(), "started_at"), "started_at"),
+    ("deadline 0", submission(deadline_ms=0), "deadline_ms"),
+    ("deadline text", submission(deadline_ms=str(NOW * 2)), "deadline_ms"),
+    ("environment missing", without(submission(), "environment"), "environment"),
+    ("environment list", submission(environment=[]), "environment"),
+    ("environment null", submission(environment=None), "environment"),
+    (
+        "environment no JSON",
+        submission(environment={"region": "eu"}),
+        "environment.region",
+    ),
+    (
+        "environment empty text",
+        submission(environment={"region": ""}),
+        "environment.region",
+    ),
+    ("parent no UUID", submission(parent_execution_id="x"), "parent_execution_id"),
+    ("user int", submission(user_id=1), "user_id"),
+    ("request int", submission(request_id=1), "request_id"),
+    ("correlation list", submission(correlation_context=[]), "correlation_context"),
+    (
+        "correlation int",
+        submission(correlation_context={"a": 1}),
+        "correlation_context.a",
+    ),
+    ("unknown", submission(enviroment={}), "enviroment"),
+]
+
+
+@pytest.mark.parametrize(
+    ("fields", "path"),
+    [case[1:] for case in FAILING],
+    ids=[case[0] for case in FAILING],
+)
+def test_schema(fields: dict[str, Any], path: str) -> None:
+    """Each rule of §1 and §2 on a single member is INVALID_PAYLOAD, told once."""
+    assert found(fields) == [(path, SCHEMA)]
+    assert validate(fields)[1][0].code is ErrorCode.INVALID_PAYLOAD
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["parent_execution_id", "user_id", "request_id", "correlation_context"],
+)
+def test_null_is_absent(name: str) -> None:
+    """Null means absent for the four optional context fields (R34)."""
+    assert found(submission(**{name: None})) == []
+    assert found(without(submission(), name)) == []
+
+
+def test_dangling_dependencies() -> None:
+    """A dependency on no step is DEPENDENCY_UNRESOLVED, one by one."""
+    fields = with_plan(steps=[step(0, 7), step(1, 0, 8, 8)])
+    assert found(fields) == [
+        ("plan.steps[0].depends_on[0]", DEPENDENCIES),
+        ("plan.steps[1].depends_on[1]", DEPENDENCIES),
+        ("plan.steps[1].depends_on[2]", DEPENDENCIES),
+    ]
+    first = validate(fields)[1][0]
+    assert first.code is ErrorCode.DEPENDENCY_UNRESOLVED
+    assert uuid4(107) in first.message
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 1000])
+def test_cycles(length: int) -> None:
+    """A cycle of any length, one included, is DEPENDENCY_UNRESOLVED (R34)."""
+    cycle = [step(number, (number + 1) % length) for number in range(length)]
+    fields = with_plan(steps=[*cycle, step(2000, 0), step(2001)])
+    assert found(fields) == [("plan.steps[0].depends_on", DEPENDENCIES)]
+
+
+def test_each_cycle_is_told() -> None:
+    """Cycles that share no step are told each; what waits for them is not."""
+    steps = [step(0, 3), step(1, 2), step(2, 1, 0), step(3, 4), step(4, 3), step(5, 5)]
+    fields = with_plan(steps=steps)
+    assert found(fields) == [
+        ("plan.steps[3].depends_on", DEPENDENCIES),
+        ("plan.steps[1].depends_on", DEPENDENCIES),
+        ("plan.steps[5].depends_on", DEPENDENCIES),
+    ]
+    assert "steps[3] → steps[4] → steps[3]" in validate(fields)[1][0].message
+
+
+def test_long_chain() -> None:
+    """1,024 steps in a chain are no cycle, in whichever order they stand."""
+    chain = [step(0), *(step(number, number - 1) for number in range(1, 1024))]
+    assert found(with_plan(steps=chain)) == []
+    assert found(with_plan(steps=chain[::-1])) == []
+
+
+def test_dependency_on_a_broken_step() -> None:
+    """A step that is broken elsewhere is still there to depend on."""
+    fields = with_plan(steps=[step(0, action=""), step(1, 0)])
+    assert found(fields) == [("plan.steps[0].action", SCHEMA)]
+
+
+@pytest.mark.parametrize(
+    ("window", "timeout", "count"),
+    [(0, 1, 2), (-1, 1, 2), (1, 1, 0), (1, 2, 1), (299_999, 300_000, 1)],
+)
+def test_window(window: int, timeout: int, count: int) -> None:
+    """The deadline is after the start, by the plan's timeout at least (§2)."""
+    fields = with_plan(timeout_ms=timeout)
+    fields["deadline_ms"] = NOW + window
+    assert found(fields) == [("deadline_ms", WINDOW)] * count
+    if count:
+        assert validate(fields)[1][0].code is ErrorCode.DEADLINE_EXCEEDED
+
+
+def test_window_of_the_default_timeout() -> None:
+    """A plan without a timeout is held to the default one."""
+    fields = without(submission(deadline_ms=NOW + 299_999), "plan", "timeout_ms")
+    assert found(fields) == [("deadline_ms", WINDOW)]
+
+
+def test_environment() -> None:
+    """Each required name that is absent is CONTEXT_MISSING, told once."""
+    fields = with_plan(context_requirements=["region", "zone", "zone", "rack"])
+    assert found(fields) == [
+        ("environment.zone", ENVIRONMENT),
+        ("environment.rack", ENVIRONMENT),
+    ]
+    assert validate(fields)[1][0].code is ErrorCode.CONTEXT_MISSING
+
+
+def test_presence_is_enough() -> None:
+    """Only the presence of a name counts: null is a value (§2)."""
+    assert found(submission(environment={"region": "null"})) == []
+
+
+def test_all_classes_in_order() -> None:
+    """What breaks rules of all classes has them all told, in the table's order."""
+    fields = with_plan(
+        steps=[step(0, 0, action=""), 3, step(1, 9)],
+        context_requirements=["zone"],
+        version=2,
+    )
+    fields["deadline_ms"] = NOW
+    assert found(fields) == [
+        ("plan.steps[0].action", SCHEMA),
+        ("plan.steps[1]", SCHEMA),
+        ("plan.version", SCHEMA),
+        ("plan.steps[2].depends_on[0]", DEPENDENCIES),
+        ("plan.steps[0].depends_on", DEPENDENCIES),
+        ("deadline_ms", WINDOW),
+        ("deadline_ms", WINDOW),
+        ("environment.zone", ENVIRONMENT),
+    ]
+
+
+def test_what_cannot_be_evaluated() -> None:
+    """A class whose members are broken themselves is not guessed at."""
+    fields = with_plan(steps=3, context_requirements=None)
+    fields["started_at"] = "soon"
+    assert {class_ for _, class_ in found(fields)} == {SCHEMA}
+    assert {class_ for _, class_ in found({})} == {SCHEMA}
+
+
+SECRET = "s3cr3t-value"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        submission(environment={"region": f'"{SECRET}'}),
+        submission(environment=SECRET),
+        submission(environment={"region": {"a": SECRET}}),
+        with_step(payload=f'"{SECRET}"'),
+        with_step(payload=f'{{"a": {SECRET}}}'),
+        with_step(payload=[SECRET]),
+        with_plan(metadata=f'["{SECRET}"]'),
+        with_plan(metadata=f'{{"{SECRET}": 1, "{SECRET}": 2}}'),
+        with_plan(steps=[[SECRET]]),
+        with_plan(steps={"payload": SECRET}),
+        with_plan(payloda={"a": SECRET}),
+        submission(enviroment=SECRET),
+        submission(plan=[{"metadata": SECRET}]),
+    ],
+)
+def test_opaque_values_are_not_shown(fields: dict[str, Any]) -> None:
+    """No violation shows an opaque value, or what may hold one (R35, F12)."""
+    model, violations = validate(fields)
+    assert model is None
+    assert SECRET not in repr(violations)
+
+
+def test_values_are_cut() -> None:
+    """Other values are shown, and cut at 100 characters; names in paths likewise."""
+    fields = with_plan(name="n" * 5000, priority="high", **{"k" * 5000: 1})
+    name, priority, unknown = validate(fields)[1]
+    assert '"' + "n" * 100 + "…" in name.message
+    assert len(name.message) < 200
+    assert priority.message == 'must be an integer, not "high"'
+    assert unknown.path == "plan." + "k" * 100 + "…"
+
+
+def test_messages() -> None:
+    """Messages say the rule, in the contract's words."""
+    fields = with_step(on_failure="stop", timeout_ms=0, id=UPPER)
+    messages = {each.path: each.message for each in validate(fields)[1]}
+    assert messages["plan.steps[1].on_failure"] == (
+        "must be 'halt', 'skip' or 'retry', not \"stop\""
+    )
+    assert messages["plan.steps[1].timeout_ms"] == "must be greater than 0, not 0"
+    assert "canonical" in messages["plan.steps[1].id"]
+
+
+def test_listed_at_most_fifty_times() -> None:
+    """An error lists at most fifty violations, and counts all (R35)."""
+    violations = validate(with_plan(tags=[1] * 60))[1]
+    context = violations_context(violations)
+    assert context["violations_total"] == 60
+    assert len(context["violations"]) == 50
+    assert context["violations"][7] == {
+        "path": "plan.tags[7]",
+        "class": "schema",
+        "message": "must be a string, not 1",
+    }
+
+
+def test_very_many_violations() -> None:
+    """Past a thousand, violations of the models are counted, not worded."""
+    violations = validate(with_plan(tags=[1] * 5000, priority="x"))[1]
+    assert len(violations) == 5001
+    assert violations[0].path == "plan.priority"
+    assert violations[-1].path == ""
+
+
+def test_very_many_steps() -> None:
+    """Of too many steps only as many as allowed are looked at by the models."""
+    assert found(with_plan(steps=[1] * 100_000))[-1] == ("plan.steps", SCHEMA)
+
+
+def test_facts_of_a_refused_plan() -> None:
+    """A refusal counts the steps of what is a list (R35), and knows the start (R32)."""
+    assert steps_total(with_plan(steps=[1, {}])) == 2
+    assert steps_total(with_plan(steps={"a": 1})) == 0
+    assert steps_total({"plan": 3}) == 0
+    assert started_at(submission()) == NOW
+    assert started_at(submission(started_at=True)) is None
+    assert started_at(submission(started_at=2**63)) is None
+    assert started_at({}) is None
+
+
+def warned(fields: dict[str, Any]) -> tuple[str, ...]:
+    """What tools warn of in a valid submission."""
+    model, violations = validate(fields)
+    assert violations == ()
+    assert model is not None
+    return warnings(model)
+
+
+def test_no_warnings() -> None:
+    """A plan with nothing odd in it gets no warning."""
+    assert warned(submission()) == ()
+    policy = {"max_attempts": 2, "retryable_error_codes": ["A"]}
+    assert warned(with_plan(retry_policy=policy)) == ()
+
+
+def test_retries_without_codes() -> None:
+    """Several attempts with no code to retry are accepted, with a warning (R7)."""
+    (warning,) = warned(with_plan(retry_policy={"max_attempts": 3}))
+    assert "retryable_error_codes" in warning
+
+
+def test_retry_with_one_attempt() -> None:
+    """A step under `retry` of which only one attempt is allowed gets a warning."""
+    (warning,) = warned(with_step(on_failure="retry"))
+    assert warning.startswith("plan.steps[1].on_failure")
+
+
+def test_retried_nested_plan() -> None:
+    """A nested plan is never run twice: retrying it gets a warning (R39)."""
+    policy = {"max_attempts": 2, "retryable_error_codes": ["STEP_ERROR"]}
+    steps = [step(0, action="execute_plan", on_failure="retry")]
+    (warning,) = warned(with_plan(steps=steps, retry_policy=policy))
+    assert "nested plan" in warning
+
+
+def test_violations_are_values() -> None:
+    """A violation is a plain value of path, class and message."""
+    assert Violation("a", SCHEMA, "m") == ("a", "schema", "m")
