@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from agents.alarms import Alarm
 from agents.execution import Conditions
@@ -21,6 +21,7 @@ from agents.processes import Children, ChildSettings
 from agents.reporting import OutcomeSink, Reporter
 from agents.running import Running
 from agents.scheduling import Lane, Partition, Position, Ticket, Window
+from agents.watchdog import Watchdog
 from schemas.errors import ErrorCode
 
 log = logging.getLogger(__name__)
@@ -45,6 +46,8 @@ class EngineSettings:
         max_warnings: Warnings of one attempt; more are dropped.
         blocked_warn: A handler that blocks the event loop this long is named.
         blocked_limit: A handler that blocks the event loop this long is fatal.
+        exit_when_frozen: Whether a handler that holds the interpreter's lock half as
+            long again ends the process: `fatal` cannot be called any more.
     """
 
     concurrency: int = 64
@@ -60,6 +63,7 @@ class EngineSettings:
     max_warnings: int = 100
     blocked_warn: float = 1.0
     blocked_limit: float = 30.0
+    exit_when_frozen: bool = False
 
 
 def now_ms() -> int:
@@ -69,6 +73,20 @@ def now_ms() -> int:
 
 def _nothing() -> None:
     """Nobody wants to know."""
+
+
+class Load(NamedTuple):
+    """What an engine has to do right now.
+
+    Attributes:
+        waiting: Requests that have not been started.
+        running: Handlers that run, leaked ones included.
+        leaked: Handlers that run on although they were cancelled.
+    """
+
+    waiting: int
+    running: int
+    leaked: int
 
 
 class StepEngine:
@@ -99,9 +117,10 @@ class StepEngine:
     ) -> None:
         self._registry = registry
         self._settings = settings
-        self._fatal = fatal
+        self._tell_fatal = fatal
+        self._has_failed = False
         self._clock = clock
-        self._reporter = Reporter(sink, worker, clock, fatal)
+        self._reporter = Reporter(sink, worker, clock, self._fatal)
         self._window = Window(settings.window, on_room)
         self._halts = Halts(settings.max_halts)
         self._async = Lane(settings.concurrency)
@@ -142,8 +161,17 @@ class StepEngine:
             max_warnings=settings.max_warnings,
         )
         self._running = Running(conditions, self._requeue, self._leaked)
+        self._watchdog = Watchdog(
+            self._loop,
+            settings.blocked_warn,
+            settings.blocked_limit,
+            self._running.name_of,
+            self._fatal,
+            exit_when_frozen=settings.exit_when_frozen,
+        )
+        self._watchdog.start()
         if modules:
-            self._warming = self._loop.create_task(self._children.warm_up())
+            self._children.warm_up()
 
     def offer(
         self,
@@ -188,6 +216,11 @@ class StepEngine:
         """How many more requests are welcome; `on_room` tells when 0 is over."""
         return self._window.room()
 
+    def load(self) -> Load:
+        """How busy the engine is, for metrics."""
+        waiting = len(self._async) + len(self._plain)
+        return Load(waiting, len(self._running), self._running.leaked)
+
     def halt(self, execution_id: str) -> None:
         """Cancels an execution's attempts, and drops its requests, later ones too."""
         self._halts.add(execution_id)
@@ -223,6 +256,7 @@ class StepEngine:
             await asyncio.wait_for(self._idle.wait(), timeout)
         await self._running.cut_off()
         await self._children.close()
+        self._watchdog.stop()
 
     def _lane_of(self, handler: Handler) -> Lane:
         return self._async if handler.is_async else self._plain
@@ -270,6 +304,12 @@ class StepEngine:
         for lane in (self._async, self._plain):
             while lane.is_ready:
                 self._running.take(lane.pop(), lane)
+
+    def _fatal(self, reason: str) -> None:
+        """Says once that this worker is at its end, however many things say so."""
+        if not self._has_failed:
+            self._has_failed = True
+            self._tell_fatal(reason)
 
     def _leaked(self, count: int) -> None:
         limit = self._settings.max_leaked

@@ -222,13 +222,11 @@ class Children:
         self._settings = settings
         self._idle: list[Child] = []
         self._all: set[Child] = set()
+        self._warming: asyncio.Task[None] | None = None
 
-    async def warm_up(self) -> None:
+    def warm_up(self) -> None:
         """Has one child ready before it is asked for."""
-        try:
-            self._idle.append(await self._take())
-        except StepUnfit as unfit:
-            log.warning("%s", unfit.failure.message)
+        self._warming = asyncio.get_running_loop().create_task(self._warm_up())
 
     async def call(self, attempt: Attempt) -> str:
         """Makes an attempt in a child, which is killed when this is cancelled.
@@ -251,8 +249,17 @@ class Children:
 
     async def close(self) -> None:
         """Ends all children."""
+        if self._warming is not None:
+            self._warming.cancel()
+            await asyncio.wait([self._warming])
         self._idle.clear()
         await asyncio.gather(*(child.kill() for child in self._all))
+
+    async def _warm_up(self) -> None:
+        try:
+            self._idle.append(await self._new())
+        except StepUnfit as unfit:
+            log.warning("%s", unfit.failure.message)
 
     async def _take(self) -> Child:
         while self._idle:

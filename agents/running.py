@@ -41,11 +41,12 @@ class Running:
     def __len__(self) -> int:
         return len(self._attempts)
 
-    def attempt_of(self, task: object) -> Attempt | None:
-        """The attempt that a task makes; may be asked by another thread."""
+    def name_of(self, task: object) -> str | None:
+        """Whose attempt a task makes; may be asked by another thread."""
         for attempt in tuple(self._attempts):
             if attempt.task is task:
-                return attempt
+                plan, step = attempt.request["plan_id"], attempt.request["step_id"]
+                return f"handler {attempt.handler.place} (plan {plan}, step {step})"
         return None
 
     def take(self, ticket: Ticket, lane: Lane) -> None:
