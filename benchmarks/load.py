@@ -38,6 +38,7 @@ class Client(Protocol):
 
     async def receive(self, timeout_s: float) -> list[Any]:
         """Waits for records of the results topics, and of the dead letters'."""
+        ...
 
 
 class Load:

@@ -69,15 +69,16 @@ def test_a_process_that_is_gone_is_an_error(proc: Path) -> None:
 
 def test_this_machine_is_measured() -> None:
     """A child that spends CPU time is charged to its parent, more than before."""
-    code = "import sys; sum(i * i for i in range(4_000_000)); print(); sys.stdin.read()"
+    busy = "sum(i * i for i in range(4_000_000)); print(flush=True)"
+    code = f"import sys; {busy}; sys.stdin.read()"
     before = usages({"own": os.getpid()})["own"]
     with subprocess.Popen(
         [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as child:
         assert child.stdout is not None
         child.stdout.readline()
-        after = usages({"own": os.getpid()})["own"]
         alone = usages({"own": os.getpid(), "child": child.pid})
+        after = usages({"own": os.getpid()})["own"]
         child.communicate(b"")
     assert after.cpu_s - before.cpu_s >= alone["child"].cpu_s > 0.05
     assert after.rss_bytes > alone["child"].rss_bytes > 2**20

@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
-from schemas.codec import decode_fields
 
 import examples
 from examples.wfcommons import wfplans
 from schemas import validation
+from schemas.codec import decode_fields
 from schemas.context import PlanSubmission
 
 FOLDER = Path(examples.__file__).parent
