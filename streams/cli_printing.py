@@ -46,9 +46,9 @@ class Printer:
         if self._as_json:
             self.record(_rejected_json(letter))
         else:
+            what = f"{letter.plan_id}  {letter.reason}: {letter.detail}"
             where = f"{letter.topic}-{letter.partition}@{letter.offset}"
-            rest = f"  {letter.plan_id}  {letter.reason}: {letter.detail}  ({where})"
-            self._say("rejected", "magenta", rest)
+            self._say("rejected", "magenta", f"  {_one_line(what)}  ({where})")
 
     def _say(self, head: str, style: str, rest: str) -> None:
         self._console.print(Text.assemble((head, style), rest))

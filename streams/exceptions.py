@@ -5,6 +5,7 @@ PlanstreamError
 ├── SettingsError          a setting is wrong                    (lines)
 ├── FileUnreadable         a file cannot be opened or read       (file, reason)
 ├── BrokerUnreachable      no broker answers                     (broker, reason)
+├── BrokerNotStarted       the embedded broker does not start
 ├── TopicsDoNotFit         topics are missing, or not as needed  (mismatches)
 ├── InvalidPlan            a submission breaks the contract      (violations)
 ├── SubmissionRefused      the broker did not take a submission  (plan_id, reason)
@@ -55,6 +56,10 @@ class BrokerUnreachable(PlanstreamError):
         super().__init__(f"no Kafka broker answers at {broker} ({reason})")
         self.broker = broker
         self.reason = reason
+
+
+class BrokerNotStarted(PlanstreamError):
+    """The embedded broker does not start."""
 
 
 class TopicsDoNotFit(PlanstreamError):
