@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import builtins
 import os
 import time
+from pathlib import Path
 from typing import Any
+
+from pydantic import BaseModel
 
 from agents import ActionError, StepContext, action
 
@@ -61,9 +65,87 @@ async def environment(step: StepContext, payload: dict[str, Any]) -> Any:
 
 @action("block")
 def block(step: StepContext, payload: dict[str, Any]) -> int:
-    """Hold a process for `ms` milliseconds."""
+    """Hold a process for `ms` milliseconds; tell its id in the file `pid`."""
+    if "pid" in payload:
+        Path(payload["pid"]).write_text(str(os.getpid()))
     time.sleep(payload["ms"] / 1000)
     return os.getpid()
+
+
+@action("linger")
+async def linger(step: StepContext, payload: dict[str, Any]) -> None:
+    """Take ten seconds; tell in the file `told` that it began, and how it ended."""
+    tell = Path(payload["told"]).write_text
+    tell("began")
+    try:
+        await asyncio.sleep(10)
+    except asyncio.CancelledError:
+        tell("cancelled")
+        raise
+    tell("ended")
+
+
+@action("slow-at-first")
+async def slow_at_first(step: StepContext, payload: dict[str, Any]) -> int:
+    """Take ten seconds at the first attempt, none at later ones."""
+    if step.attempt == 1:
+        await asyncio.sleep(10)
+    return step.attempt
+
+
+@action("tick")
+async def tick(step: StepContext, payload: dict[str, Any]) -> None:
+    """Take `ms` milliseconds; the tests route it to a queue of its own."""
+    await asyncio.sleep(payload["ms"] / 1000)
+
+
+@action("unserved")
+async def unserved(step: StepContext, payload: dict[str, Any]) -> None:
+    """Never run: the tests route it to a queue that no worker serves."""
+
+
+@action("blob")
+async def blob(step: StepContext, payload: dict[str, Any]) -> str:
+    """Return `characters` of text."""
+    return "x" * int(payload["characters"])
+
+
+@action("nan")
+async def nan(step: StepContext, payload: dict[str, Any]) -> dict[str, float]:
+    """Return what has no JSON form."""
+    return {"ratio": float("nan")}
+
+
+@action("raise")
+async def raise_(step: StepContext, payload: dict[str, Any]) -> None:
+    """Raise the built-in exception `type`."""
+    raise getattr(builtins, payload["type"])("as asked")
+
+
+class Card(BaseModel):
+    """What `charge` wants to be told."""
+
+    card: str
+    cents: int
+
+
+@action("charge")
+async def charge(step: StepContext, payload: Card) -> Card:
+    """Return what it was given."""
+    return payload
+
+
+@action("identify")
+async def identify(step: StepContext, payload: dict[str, Any]) -> dict[str, Any]:
+    """Return all that a handler is told of its execution."""
+    return {
+        "plan_id": step.plan_id,
+        "execution_id": step.execution_id,
+        "user_id": step.user_id,
+        "request_id": step.request_id,
+        "correlation_context": dict(step.correlation_context or {}),
+        "environment": {name: step.environment[name] for name in step.environment},
+    }
 
 
 @action("die")

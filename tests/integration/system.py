@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,10 +20,13 @@ from aiokafka.structs import TopicPartition
 from streams import bootstrap
 from streams.client import PlanClient
 from streams.config import Settings
+from streams.devkit.lifeline import GuardedProcess
 from streams.topics import Topic, Topics
 
 ROOT = Path(__file__).parents[2]
+READY = re.compile(r"^planstream \w+ ready", re.MULTILINE)
 READY_S = 40.0
+STOP_S = 40.0
 T = TypeVar("T")
 
 
@@ -31,35 +36,30 @@ class NotReady(AssertionError):
 
 @dataclass
 class Member:
-    """One coordinator or worker process, which can be killed and started again."""
+    """One coordinator or worker process, which can be killed and started again.
+
+    It is tied to the process of the tests: it cannot outlive it.
+    """
 
     arguments: tuple[str, ...]
     environment: Mapping[str, str]
     log: Path
-    process: asyncio.subprocess.Process | None = None
-    ready_lines: list[str] = field(default_factory=list)
+    process: GuardedProcess | None = None
 
     async def start(self) -> None:
         """Start it and wait for its ready line."""
+        begin = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as log:
-            self.process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "streams", *self.arguments),
-                cwd=ROOT,
-                env={**os.environ, **self.environment},
-                stdout=asyncio.subprocess.PIPE,
-                stderr=log,
+            self.process = GuardedProcess(
+                (sys.executable, "-m", "streams", *self.arguments),
+                output=log,
+                env={**os.environ, "PYTHONPATH": str(ROOT), **self.environment},
             )
-        assert self.process.stdout is not None
-        try:
-            async with asyncio.timeout(READY_S):
-                line = await self.process.stdout.readline()
-        except TimeoutError:
-            line = b""
-        if b"ready" not in line:
-            raise NotReady(
-                f"{self.arguments}: {line!r}\n{self.log.read_text()[-4000:]}"
-            )
-        self.ready_lines.append(line.decode())
+        give_up_at = time.monotonic() + READY_S
+        while not READY.search(self._said(begin)):
+            if self.process.returncode is not None or time.monotonic() > give_up_at:
+                raise NotReady(f"{self.arguments}:\n{self._said(begin)[-4000:]}")
+            await asyncio.sleep(0.05)
 
     async def kill(self) -> None:
         """Kill -9."""
@@ -67,9 +67,7 @@ class Member:
 
     async def stop(self) -> int:
         """SIGTERM; returns the exit code."""
-        await self._signal(signal.SIGTERM)
-        assert self.process is not None
-        return self.process.returncode or 0
+        return await self._signal(signal.SIGTERM)
 
     async def restart(self) -> None:
         """Kill -9, then start again."""
@@ -79,15 +77,17 @@ class Member:
     async def exit_code(self, timeout: float) -> int:
         """Wait until it ends by itself."""
         assert self.process is not None
-        async with asyncio.timeout(timeout):
-            return await self.process.wait()
+        return await asyncio.to_thread(self.process.wait, timeout)
 
-    async def _signal(self, number: int) -> None:
-        if self.process is None or self.process.returncode is not None:
-            return
-        self.process.send_signal(number)
-        async with asyncio.timeout(40):
-            await self.process.wait()
+    async def _signal(self, number: int) -> int:
+        if self.process is None:
+            return 0
+        if self.process.returncode is None:
+            self.process.send_signal(number)
+        return await self.exit_code(STOP_S)
+
+    def _said(self, begin: int) -> str:
+        return self.log.read_bytes()[begin:].decode(errors="replace")
 
 
 class System:
@@ -124,10 +124,10 @@ class System:
         """Another coordinator, not started."""
         return self._member("coordinator")
 
-    def worker(self, *modules: str) -> Member:
+    def worker(self, *modules: str, options: Sequence[str] = ()) -> Member:
         """Another step worker, not started."""
-        options = [part for module in modules for part in ("--handlers", module)]
-        return self._member("worker", *options)
+        handlers = [part for module in modules for part in ("--handlers", module)]
+        return self._member("worker", *handlers, *options)
 
     def of(self, role: str) -> list[Member]:
         """The members with this role."""
@@ -141,19 +141,24 @@ class System:
         """A client of this installation, not started."""
         return PlanClient(self.settings, **options)
 
-    async def read(self, topic: Topic, *, committed: bool = True) -> list[Any]:
-        """Every record that lies on a topic now, partition by partition."""
-        consumer = AIOKafkaConsumer(
+    async def read(self, *topics: Topic, committed: bool = True) -> list[Any]:
+        """Every record that lies on topics now, partition by partition."""
+        consumer = self.consumer(committed=committed)
+        await consumer.start()
+        try:
+            return await _read_to_end(consumer, topics)
+        finally:
+            await consumer.stop()
+
+    def consumer(self, *, committed: bool = True) -> AIOKafkaConsumer:
+        """A foreign consumer, not started: knows Kafka, and nothing of planstream."""
+        return AIOKafkaConsumer(
             bootstrap_servers=self.settings.broker,
             isolation_level="read_committed" if committed else "read_uncommitted",
             auto_offset_reset="earliest",
             max_partition_fetch_bytes=16 * 1024 * 1024,
+            fetch_max_wait_ms=20,
         )
-        await consumer.start()
-        try:
-            return await _read_to_end(consumer, topic)
-        finally:
-            await consumer.stop()
 
     @asynccontextmanager
     async def producer(self) -> AsyncIterator[AIOKafkaProducer]:
@@ -174,8 +179,19 @@ class System:
         return member
 
 
-async def _read_to_end(consumer: AIOKafkaConsumer, topic: Topic) -> list[Any]:
-    tps = [TopicPartition(topic.name, number) for number in range(topic.partitions)]
+def partitions_of(*topics: Topic) -> list[TopicPartition]:
+    """All partitions of these topics."""
+    return [
+        TopicPartition(topic.name, number)
+        for topic in topics
+        for number in range(topic.partitions)
+    ]
+
+
+async def _read_to_end(
+    consumer: AIOKafkaConsumer, topics: tuple[Topic, ...]
+) -> list[Any]:
+    tps = partitions_of(*topics)
     consumer.assign(tps)
     ends = await consumer.end_offsets(tps)
     await consumer.seek_to_beginning(*tps)
