@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from schemas.record import Record
+from schemas.validation import ViolationClass, validate
 
 
 def uuid4(number: int = 0) -> str:
@@ -16,6 +17,8 @@ def uuid4(number: int = 0) -> str:
 
 PLAN_ID = uuid4(1)
 EXECUTION_ID = uuid4(2)
+UPPER = "ABCDEFAB-CDEF-4BCD-8BCD-ABCDEFABCDEF"
+"""A UUID version 4, but not in canonical form."""
 NOW = 1_700_000_000_000
 
 
@@ -72,6 +75,17 @@ def with_plan(**changes: Any) -> dict[str, Any]:
     fields = submission()
     fields["plan"].update(changes)
     return fields
+
+
+def with_step(**changes: Any) -> dict[str, Any]:
+    """A submission whose second step differs."""
+    return with_plan(steps=[step(0), step(1, **changes), step(2, 1)])
+
+
+def with_policy(**changes: Any) -> dict[str, Any]:
+    """A submission whose retry policy differs."""
+    policy = submission()["plan"]["retry_policy"]
+    return with_plan(retry_policy={**policy, **changes})
 
 
 def without(fields: dict[str, Any], *path: str) -> dict[str, Any]:
@@ -154,3 +168,10 @@ def models() -> list[type[Record]]:
         todo.extend(kinds)
         found.extend(kind for kind in kinds if kind.__module__.startswith("schemas."))
     return sorted(found, key=lambda kind: kind.__name__)
+
+
+def found(fields: dict[str, Any]) -> list[tuple[str, ViolationClass]]:
+    """Where a submission breaks rules, and of which class they are."""
+    model, violations = validate(fields)
+    assert (model is None) == bool(violations)
+    return [(each.path, each.class_) for each in violations]
