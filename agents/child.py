@@ -70,7 +70,11 @@ def main(fd: int) -> None:
     hello = connection.receive()
     _die_with_parent(hello["parent"])
     _limit_memory(hello["memory_bytes"])
-    logging.basicConfig(level=hello["log_level"], handlers=[LogForwarder(connection)])
+    logging.basicConfig(
+        level=hello["log_level"],
+        format="%(message)s",
+        handlers=[LogForwarder(connection)],
+    )
     for module in hello["modules"]:
         with suppress(Exception):  # the call that needs it says what is wrong
             importlib.import_module(module)

@@ -262,6 +262,8 @@ class Children:
             log.warning("%s", unfit.failure.message)
 
     async def _take(self) -> Child:
+        if self._warming is not None:
+            await asyncio.wait([self._warming])
         while self._idle:
             child = self._idle.pop()
             if child.is_alive:

@@ -50,7 +50,7 @@ class MemorySink:
         self, plan_id: str, model: type[Record], fields: dict[str, Any]
     ) -> asyncio.Future[None]:
         record = codec.decode(codec.encode_fields(model, fields), model)
-        assert record.plan_id == plan_id
+        assert getattr(record, "plan_id", None) == plan_id
         self.records.append(record)
         future = asyncio.get_running_loop().create_future()
         if self.is_holding:

@@ -11,6 +11,7 @@ import pytest
 from agents import StepContext
 from agents.handlers import Registry
 from agents.scheduling import Position
+from schemas.steps import StepFailed, StepSucceeded
 from tests.unit.worker.harness import TOPIC, Bench, bench, eventually, in_loop
 
 PARTITION = (TOPIC, 0)
@@ -422,7 +423,7 @@ class TestStop:
             await b.engine.stop(0.2)
             assert 0.2 <= time.monotonic() - before < 0.6
             assert log.said()[-1] == ("clean", 1)
-            assert b.sink.succeeded == b.sink.failed == []
+            assert b.sink.of(StepSucceeded) == b.sink.of(StepFailed) == []
             assert b.engine.committable() == {}
 
     @in_loop

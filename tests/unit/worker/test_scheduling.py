@@ -77,9 +77,10 @@ def test_a_partition_that_comes_back_starts_anew() -> None:
 @given(st.data())
 def test_the_mark_is_the_first_open_offset(data: st.DataObject) -> None:
     """In whatever order requests arrive and are settled."""
-    w, open_, offset, mark = window(), {}, 0, 0
+    w, offset, mark = window(), 0, 0
+    open_: dict[int, Ticket] = {}
     for _ in range(data.draw(st.integers(1, 60))):
-        if open_ and data.draw(st.booleans()):
+        if bool(open_) and data.draw(st.booleans()):
             done = data.draw(st.sampled_from(sorted(open_)))
             w.settle(open_.pop(done))
         else:
@@ -156,7 +157,9 @@ def test_equals_come_in_the_order_they_were_offered() -> None:
 @given(st.lists(st.tuples(st.integers(-3, 3), st.integers(0, 3), st.booleans())))
 def test_taking_requests_out_keeps_the_order(entries: list[Any]) -> None:
     """The rest is as if they had never been there."""
-    lane, kept, dropped = Lane(1), [], []
+    lane = Lane(1)
+    kept: list[Ticket] = []
+    dropped: list[Ticket] = []
     for priority, arrived, keep in entries:
         made = ticket(priority, arrived)
         (kept if keep else dropped).append(made)
@@ -171,11 +174,12 @@ def test_taking_requests_out_keeps_the_order(entries: list[Any]) -> None:
 def test_a_lane_is_ready_while_it_has_room_and_work() -> None:
     """Its capacity is what keeps a worker from taking on too much."""
     lane = Lane(1)
-    assert not lane.is_ready
+    ready = [lane.is_ready]
     lane.push(ticket())
-    assert lane.is_ready
+    ready.append(lane.is_ready)
     lane.running = 1
-    assert not lane.is_ready
+    ready.append(lane.is_ready)
+    assert ready == [False, True, False]
 
 
 def test_the_oldest_halts_are_forgotten() -> None:
