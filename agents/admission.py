@@ -1,4 +1,4 @@
-"""Admits plans: reads what arrives on the plans topic, and opens, refuses or rejects."""
+"""Admits plans: opens, refuses or rejects what arrives on the plans topic."""
 
 from __future__ import annotations
 

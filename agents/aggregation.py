@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
+import json.scanner
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Never
 
 from agents.core import events
 from agents.effects import SourceRecord
@@ -37,7 +37,10 @@ def fold_outcome(state: PartitionState, record: SourceRecord, now: int) -> None:
     if not plan.terms.has_step(fields["step_number"], fields["step_id"]):
         state.effects.ignored["no such step"] += 1
         return
-    event = _EVENTS[model](fields, state.terms)
+    if model is StepSucceeded:
+        event = _succeeded(fields, state.terms)
+    else:
+        event = _EVENTS[model](fields)
     result = fields["result"] if isinstance(event, events.Succeeded) else None
     state.advance_plan(plan, event, now, result)
 
@@ -50,7 +53,7 @@ def _decode(record: SourceRecord) -> tuple[type[Record], dict[str, Any]]:
     return model, dict(codec.decode(record.value, *OUTCOMES))
 
 
-def _started(fields: dict[str, Any], terms: CoordinatorTerms) -> events.Event:
+def _started(fields: dict[str, Any]) -> events.Event:
     return events.Started(
         fields["step_number"],
         fields["attempt"],
@@ -82,25 +85,32 @@ def _unfit(
     return None
 
 
-_skip_value = json.JSONDecoder(
-    parse_int=len, parse_float=len, parse_constant=lambda name: 1 / 0
-).scan_once
+def _refuse_constant(name: str) -> Never:
+    raise ValueError(f"{name} is no JSON")
+
+
+_decoder: Any = json.JSONDecoder(
+    parse_int=len, parse_float=len, parse_constant=_refuse_constant
+)
+_scan: Callable[[str, int], tuple[object, int]] = json.scanner.make_scanner(_decoder)
+"""Finds where a JSON value ends; numbers are not converted."""
 
 
 def _is_json(text: str) -> bool:
     """Whether the text is one JSON value; nothing of it is kept (§6.16)."""
+    text = text.strip(" \t\r\n")
     try:
-        _, end = _skip_value(text.strip(), 0)
-    except (StopIteration, ValueError, RecursionError, ZeroDivisionError):
+        _, end = _scan(text, 0)
+    except (StopIteration, ValueError, RecursionError):
         return False
-    return end == len(text.strip())
+    return end == len(text)
 
 
-def _failed(fields: dict[str, Any], terms: CoordinatorTerms) -> events.Event:
+def _failed(fields: dict[str, Any]) -> events.Event:
     return events.Failed(fields["step_number"], fields["attempt"], fields["error"])
 
 
-def _warned(fields: dict[str, Any], terms: CoordinatorTerms) -> events.Event:
+def _warned(fields: dict[str, Any]) -> events.Event:
     return events.Warned(
         fields["step_number"],
         fields["attempt"],
@@ -110,13 +120,7 @@ def _warned(fields: dict[str, Any], terms: CoordinatorTerms) -> events.Event:
     )
 
 
-_EVENTS: Mapping[
-    type[Record], Callable[[dict[str, Any], CoordinatorTerms], events.Event]
-] = MappingProxyType(
-    {
-        StepStarted: _started,
-        StepSucceeded: _succeeded,
-        StepFailed: _failed,
-        StepWarned: _warned,
-    }
+_EVENTS: Mapping[type[Record], Callable[[dict[str, Any]], events.Event]] = (
+    MappingProxyType({StepStarted: _started, StepFailed: _failed, StepWarned: _warned})
 )
+"""What is validated, and translated as it is."""

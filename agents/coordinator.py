@@ -106,9 +106,8 @@ class PartitionState:
         """Fold one source record at `now`; a record that crashed twice is rejected."""
         poison = self.tables.poison.get(record.topic)
         if poison and poison == (record.offset, MAX_CRASHES):
-            self.reject(
-                record, RejectReason.POISON, f"its fold raised {MAX_CRASHES} times"
-            )
+            detail = f"its fold raised {MAX_CRASHES} times"
+            self.reject(record, RejectReason.POISON, detail)
         else:
             self._folds[record.topic](self, record, now)
 
@@ -139,7 +138,7 @@ class PartitionState:
         return plan
 
     def open_plan(self, key: bytes) -> OpenPlan | None:
-        """The open plan of a key; built from its rows on the first use after recovery."""
+        """The open plan of a key; after a recovery it is built on its first use."""
         plan = self._open.get(key)
         if plan is None and (row := self.tables.plans.get(key)) is not None:
             plan = self._open[key] = self._restored(key, row)

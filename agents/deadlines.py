@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from agents.core.events import LimitFired, RetryFired
 from agents.effects import Outgoing, SourceRecord
@@ -104,12 +104,15 @@ def _command(model: Any, fields: dict[str, Any], state: PartitionState) -> Outgo
     return Outgoing("commands", fields["plan_id"].encode(), value)
 
 
+def _decode(record: SourceRecord) -> DeadlineFired | RetryDue:
+    command = codec.decode(record.value, DeadlineFired, RetryDue)
+    return cast(DeadlineFired | RetryDue, command)
+
+
 def fold_command(state: PartitionState, record: SourceRecord, now: int) -> None:
     """Fold a DeadlineFired or RetryDue of the commands topic."""
     try:
-        command: DeadlineFired | RetryDue = codec.decode(
-            record.value, DeadlineFired, RetryDue
-        )
+        command = _decode(record)
     except codec.DecodeError as error:
         state.reject_unreadable(record, error)
         return

@@ -66,7 +66,7 @@ def create_worker(settings: Settings, handler_modules: Sequence[str]) -> HostedA
             _engine_settings(settings),
             worker=instance,
             fatal=die,
-            on_room=lambda: host.on_room(),
+            on_room=lambda: host.on_room(),  # noqa: PLW0108 - there is no host yet
         )
 
     host = WorkerHost(

@@ -20,11 +20,15 @@ class StateTable(faust.Table):
     transaction, unfenced, so that a zombie's would be believed at the next recovery.
     """
 
-    def on_key_set(self, key: Any, value: Any) -> None:
+    def on_key_set(self, *_: Any) -> None:
+        """Refuse.
+
+        Raises:
+            RuntimeError: always.
+        """
         raise RuntimeError("state is written by the partition's fold only")
 
-    def on_key_del(self, key: Any) -> None:
-        raise RuntimeError("state is written by the partition's fold only")
+    on_key_del = on_key_set
 
 
 def declare_state(app: faust.App, settings: Settings, topics: Topics) -> StateTable:
@@ -33,7 +37,7 @@ def declare_state(app: faust.App, settings: Settings, topics: Topics) -> StateTa
     Raises:
         RuntimeError: Faust names the changelog otherwise than the topic we verify.
     """
-    table = app.Table(
+    table: StateTable = app.Table(
         STATE, partitions=settings.partitions, key_type=bytes, value_type=bytes
     )
     declared = table.changelog_topic.get_topic_name()

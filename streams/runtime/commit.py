@@ -11,21 +11,21 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from agents.effects import Outgoing
 from streams.runtime.exits import die, watched
+from streams.runtime.outbox import Acknowledgement
 from streams.runtime.producers import Entry, send_entries
 
-Acknowledgement = asyncio.Future[Any]
 Locate = Callable[[Outgoing], tuple[str, int]]
 """Gives an outgoing record's full topic name and its partition."""
 
 Emit = Callable[[list[Outgoing]], None]
 """Sends events after their transaction, without waiting."""
-Send = Callable[[list[Outgoing]], Awaitable[list[Acknowledgement]]]
+Send = Callable[[list[Outgoing]], list[Acknowledgement]]
 """Sends records at once; gives their acknowledgements."""
 
 
@@ -176,7 +176,7 @@ class GroupCommit:
         for record in pending.records:
             entry = Entry(record.key, record.value, record.headers)
             entries[self._locate(record)].append(entry)
-        produced: list[Acknowledgement] = []
+        produced: list[asyncio.Future[object]] = []
         for (topic, partition), batch in entries.items():
             produced += await send_entries(self._producer, topic, partition, batch)
         # aiokafka commits also when a batch of the transaction has failed.
@@ -186,6 +186,6 @@ class GroupCommit:
         await self._producer.commit_transaction()
 
 
-async def _all(awaitables: list[Acknowledgement]) -> None:
+async def _all(awaitables: Iterable[asyncio.Future[Any]]) -> None:
     for awaitable in awaitables:
         await awaitable

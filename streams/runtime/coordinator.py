@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,15 +17,15 @@ from faust.types import TP
 from agents.coordinator import CoordinatorTerms, PartitionState
 from agents.effects import Outgoing
 from streams.config import Settings
-from streams.runtime.commit import Acknowledgement, CommitTerms, GroupCommit
+from streams.runtime.commit import CommitTerms, GroupCommit
 from streams.runtime.delivery import ChunkConsumer
 from streams.runtime.exits import watched
+from streams.runtime.outbox import Acknowledgement, Outbox
 from streams.runtime.partition import PartitionTask
 from streams.runtime.positions import check_positions
 from streams.runtime.producers import (
     Entry,
     idempotent_producer,
-    send_entries,
     transactional_producer,
 )
 from streams.runtime.replay import replay
@@ -50,6 +50,34 @@ class Owned:
         """Commit what is folded and let the partition go."""
         await self.task.quiesce()
         await self.producer.stop()
+
+
+@dataclass(frozen=True, slots=True)
+class _Clients:
+    """What all partitions share.
+
+    Attributes:
+        producer: idempotent; sends what is in the outbox.
+        outbox: step requests, commands and events.
+        monitor: asks for offsets. It reads uncommitted: what arrived counts, also when
+            it lies behind somebody's open transaction.
+    """
+
+    producer: AIOKafkaProducer
+    outbox: Outbox
+    monitor: AIOKafkaConsumer
+
+    @classmethod
+    async def start(cls, settings: Settings) -> _Clients:
+        producer = idempotent_producer(settings)
+        await producer.start()
+        monitor = AIOKafkaConsumer(**settings.connection())
+        await monitor.start()
+        return cls(producer, Outbox(producer), monitor)
+
+    async def stop(self) -> None:
+        await self.producer.stop()
+        await self.monitor.stop()
 
 
 def now_ms() -> int:
@@ -83,9 +111,8 @@ class CoordinatorHost:
         self._owned: dict[int, Owned] = {}
         self._generation = -1
         self._live: int | None = None
-        self._shared: AIOKafkaProducer | None = None
-        self._monitor: AIOKafkaConsumer | None = None
-        self._background: list[asyncio.Task[None]] = []
+        self._clients: _Clients | None = None
+        self._background: set[asyncio.Task[None]] = set()
         self._locate = _Locator(settings)
         self._watch = DeadlineWatch(
             tasks=self._live_tasks,
@@ -141,28 +168,32 @@ class CoordinatorHost:
         """Commit, close every producer; see `Host`."""
         self._live = None
         await self._commit_to_group()
-        for task in self._background:
+        for task in list(self._background):
             task.cancel()
         await self._drop(list(self._owned))
-        if self._shared is not None:
-            await self._shared.stop()
-        if self._monitor is not None:
-            await self._monitor.stop()
+        if self._clients is not None:
+            await self._clients.stop()
 
     # -- taking over
 
     async def _start_clients(self) -> None:
-        if self._shared is not None:
+        if self._clients is not None:
             return
-        self._shared = idempotent_producer(self._settings)
-        await self._shared.start()
-        # Its own consumer, read_uncommitted: what arrived counts, also when it lies
-        # behind somebody's open transaction.
-        self._monitor = AIOKafkaConsumer(**self._settings.connection())
-        await self._monitor.start()
-        watch = watched("the deadline watch", self._watch.run())
-        chores = watched("the housekeeping", self._housekeep())
-        self._background = [asyncio.create_task(each) for each in (watch, chores)]
+        self._clients = await _Clients.start(self._settings)
+        self._spawn(watched("sending requests", self._clients.outbox.run()))
+        self._spawn(watched("the deadline watch", self._watch.run()))
+        self._spawn(watched("the housekeeping", self._housekeep()))
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(coroutine)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    @property
+    def _connected(self) -> _Clients:
+        if self._clients is None:
+            raise RuntimeError("nothing has been assigned yet")
+        return self._clients
 
     def _lost(self, wanted: set[int], generation: int) -> list[int]:
         # Kept: owned in the generation just before this one, so nobody else can have
@@ -216,9 +247,10 @@ class CoordinatorHost:
             for tp in assigned
         }
         fresh = [tp for tp in assigned if tp.partition in new]
-        assert self._monitor is not None
         begins = await check_positions(
-            self._monitor, self._consumer().kafka, {tp: positions[tp] for tp in fresh}
+            self._connected.monitor,
+            self._consumer().kafka,
+            {tp: positions[tp] for tp in fresh},
         )
         return {
             tp: begins.get(tp, 0) if offset is None else offset
@@ -227,39 +259,29 @@ class CoordinatorHost:
 
     # -- sending
 
-    async def _send(
-        self, records: list[Outgoing], number: int
-    ) -> list[Acknowledgement]:
-        assert self._shared is not None
-        entries: dict[tuple[str, int], list[Entry]] = defaultdict(list)
+    def _send(self, records: list[Outgoing], number: int) -> list[Acknowledgement]:
+        outbox = self._connected.outbox
+        rounds = set()
         for record in records:
+            topic, partition = self._locate(record, number)
             entry = Entry(record.key, record.value, record.headers)
-            entries[self._locate(record, number)].append(entry)
-        futures: list[Acknowledgement] = []
-        for (topic, partition), batch in entries.items():
-            futures += await send_entries(self._shared, topic, partition, batch)
-        return futures
+            rounds.add(outbox.add(topic, partition, entry))
+        return list(rounds)
 
     async def _send_commands(self, number: int, commands: list[Outgoing]) -> None:
-        for future in await self._send(commands, number):
-            await future
+        for acknowledgement in self._send(commands, number):
+            await acknowledgement
 
     def _emit(self, events: list[Outgoing], number: int) -> None:
-        if events:
-            asyncio.create_task(self._emit_and_forget(events, number))  # noqa: RUF006
-
-    async def _emit_and_forget(self, events: list[Outgoing], number: int) -> None:
-        try:
-            for future in await self._send(events, number):
-                await future
-        except Exception as exc:
-            logger.warning("%d outcome events were not sent: %s", len(events), exc)
+        for acknowledgement in self._send(events, number):
+            acknowledgement.add_done_callback(_report_unsent)
 
     # -- asking and telling the consumer
 
     async def _ends(self, tps: list[TP]) -> Mapping[TP, int]:
-        assert self._monitor is not None
-        ends = await self._monitor.end_offsets([TopicPartition(*tp) for tp in tps])
+        ends = await self._connected.monitor.end_offsets(
+            [TopicPartition(*tp) for tp in tps]
+        )
         return {TP(*tp): end for tp, end in ends.items()}
 
     def _is_folded(self, task: PartitionTask, tp: TP, end: int) -> bool:
@@ -307,8 +329,14 @@ class CoordinatorHost:
         }
         try:
             await self._consumer().commit_offsets(offsets)
-        except Exception as exc:
+        except Exception as exc:  # noqa: BLE001 - only lag monitors miss them
             logger.info("group offsets were not committed: %s", exc)
+
+
+def _report_unsent(acknowledgement: Acknowledgement) -> None:
+    """Events are best effort: that they were not sent changes nothing (§5.0)."""
+    if not acknowledgement.cancelled() and (error := acknowledgement.exception()):
+        logger.warning("outcome events were not sent: %s", error)
 
 
 class _Locator:

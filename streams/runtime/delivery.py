@@ -48,20 +48,24 @@ class LoopConsumerService(AIOKafkaConsumerThread):
         return consumer
 
     async def start(self) -> None:
+        """Start as a plain service."""
         self._thread_started.set()
         await self._default_start()
         await self.on_thread_started()
 
     async def stop(self) -> None:
+        """Stop as a plain service."""
         if self._started.is_set():
             await self.on_thread_stop()
             self.set_shutdown()
             await Service.stop(self)
 
     async def call_thread(self, fun: Callable[..., Any], *args: Any, **kw: Any) -> Any:
+        """Call it here: there is no thread."""
         return await maybe_async(fun(*args, **kw))
 
     async def cast_thread(self, fun: Callable[..., Any], *args: Any, **kw: Any) -> None:
+        """Call it here: there is no thread."""
         fun(*args, **kw)
 
 
@@ -82,9 +86,7 @@ class ChunkConsumer(Consumer):
         """The aiokafka consumer below."""
         return cast(LoopConsumerService, self._thread)._ensure_consumer()
 
-    async def commit(
-        self, topics: Any = None, start_new_transaction: bool = True
-    ) -> bool:
+    async def commit(self, *_: Any, **__: Any) -> bool:
         """Commit nothing: positions are rows of the changelog, or the worker's own."""
         return False
 

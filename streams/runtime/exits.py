@@ -1,4 +1,4 @@
-"""Crash, don't limp: a process in doubt says why and ends; its supervisor restarts it."""
+"""Crash, don't limp: a process in doubt says why and ends, to be started again."""
 
 from __future__ import annotations
 
@@ -34,5 +34,5 @@ async def watched(what: str, coroutine: Coroutine[Any, Any, None]) -> None:
         await coroutine
     except asyncio.CancelledError:
         raise
-    except BaseException as exc:
+    except BaseException as exc:  # noqa: BLE001 - whatever it is, the task is dead
         die(f"{what} failed", exc)

@@ -32,7 +32,7 @@ class HaltReader:
         self._halt = halt
 
     async def start(self) -> None:
-        """Read what lies there: a step that kills its worker must not run again (R29)."""
+        """Read what lies there: what killed a worker must not run again (R29)."""
         await self._consumer.start()
         self._consumer.assign([self._tp])
         await self._consumer.seek_to_beginning(self._tp)

@@ -10,8 +10,9 @@ from typing import Any
 from agents.coordinator import PartitionState
 from agents.effects import Effects
 from agents.tables import Poison
-from streams.runtime.commit import Acknowledgement, GroupCommit, Pending, Send
+from streams.runtime.commit import GroupCommit, Pending, Send
 from streams.runtime.exits import die, watched
+from streams.runtime.outbox import Acknowledgement
 
 INBOX_HIGH, INBOX_LOW = 4000, 1000
 """Queued records at which fetching of a partition pauses, and goes on."""
@@ -135,27 +136,25 @@ class PartitionTask:
 
     async def _run(self) -> None:
         while not self._stopping:
-            chunk = self._inbox.take(plans=self.state.has_room)
-            if chunk is not None:
-                await self._fold(chunk)
-            elif self._housekeeping:
+            if self._housekeeping:
                 self._housekeeping = False
                 self.state.expire(self._now())
                 self._hand_over(self.state.take_effects(), [], {})
-            else:
+            chunk = self._inbox.take(plans=self.state.has_room)
+            if chunk is None:
                 self._wake.clear()
                 await self._wake.wait()
                 continue
+            await self._fold(chunk)
             self._adjust_throttle()
-            while not self._stopping and self._is_far_ahead():
-                await self.commit.wait_for_room()
+            await self._keep_distance()
             await asyncio.sleep(0)
 
     async def _fold(self, chunk: list[Any]) -> None:
         state, now = self.state, self._now()
         await self._fold_each(chunk, now)
         effects = state.take_effects()
-        requests = await self._send(effects.requests) if effects.requests else []
+        requests = self._send(effects.requests) if effects.requests else []
         topic, offset = chunk[-1].topic, chunk[-1].offset + 1
         # No await from here on: rows, offset and requests go together.
         self.next[topic] = offset
@@ -167,7 +166,7 @@ class PartitionTask:
         for record in chunk:
             try:
                 state.fold(record, now)
-            except Exception as exc:
+            except Exception as exc:  # noqa: BLE001 - a bug, whatever it is
                 await self._remember_poison(record, exc)
 
     async def _remember_poison(self, record: Any, exc: Exception) -> None:
@@ -212,6 +211,10 @@ class PartitionTask:
     def _now(self) -> int:
         """The clock, never running backwards within the partition."""
         return self.state.advance(self._clock())
+
+    async def _keep_distance(self) -> None:
+        while self._is_far_ahead() and not self._stopping:
+            await self.commit.wait_for_room()
 
     def _is_far_ahead(self) -> bool:
         commit = self.commit

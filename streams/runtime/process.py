@@ -24,7 +24,8 @@ def say_ready(line: str) -> None:
         logging.getLogger("planstream").info("%s", line)
         return
     _said.add(line)
-    print(f"planstream {line}", flush=True)
+    sys.stdout.write(f"planstream {line}\n")
+    sys.stdout.flush()
 
 
 class Process(faust.Worker):

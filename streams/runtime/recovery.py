@@ -39,6 +39,7 @@ class FencedRecovery(Recovery):
         newly_assigned: set[TP],
         generation_id: int = 0,
     ) -> None:
+        """Note which rebalance this is, and go on as Faust does."""
         # Exact here: the next revocation cannot begin before this returns.
         self._rebalances = self.app.rebalancing_count
         await super().on_rebalance(assigned, revoked, newly_assigned, generation_id)
@@ -95,7 +96,7 @@ class FencedRecovery(Recovery):
             await self._recover(generation, rebalances)
         except IllegalStateError:  # no longer assigned: the next rebalance has begun
             raise RebalanceAgain from None
-        except Exception as exc:
+        except Exception as exc:  # noqa: BLE001 - no half-recovered process
             die("taking over partitions failed", exc)
 
     async def _recover(self, generation: int, rebalances: int) -> None:
@@ -136,8 +137,11 @@ class FencedRecovery(Recovery):
 class HostTableManager(TableManager):
     """Faust's table manager with our recovery, and without its fixed sleep of 1 s."""
 
+    _recovery: FencedRecovery | None
+
     @property
     def recovery(self) -> FencedRecovery:
+        """The recovery service, made on its first use."""
         if self._recovery is None:
             self._recovery = FencedRecovery(
                 self.app, self, beacon=self.beacon, loop=self.loop
@@ -145,6 +149,7 @@ class HostTableManager(TableManager):
         return self._recovery
 
     async def on_start(self) -> None:
+        """Register the tables, start the recovery."""
         await self._update_channels()
         await self.recovery.start()
 
@@ -167,13 +172,13 @@ class HostedApp(faust.App):
     def _new_transport(self) -> ChunkTransport:
         return ChunkTransport(self.conf.broker_consumer, self)
 
-    async def _quiesce_host(self, app: faust.App, revoked: Any, **_: Any) -> None:
+    async def _quiesce_host(self, app: faust.App, *_: Any, **__: Any) -> None:
         # Faust stops the flow on a revocation only if it had an assignment.
         app.consumer.stop_flow()
         limit_ms = self.planstream.commit_timeout_ms
         await _within(limit_ms, "giving partitions up", self.host.quiesce())
 
-    async def _close_host(self, app: faust.App, **_: Any) -> None:
+    async def _close_host(self, *_: Any, **__: Any) -> None:
         limit_ms = self.planstream.shutdown_timeout_ms
         await _within(limit_ms, "the shutdown", self.host.close())
 
@@ -183,5 +188,5 @@ async def _within(limit_ms: int, what: str, awaitable: Awaitable[None]) -> None:
         await asyncio.wait_for(awaitable, limit_ms / 1000)
     except TimeoutError as exc:
         die(f"{what} took longer than {limit_ms} ms", exc)
-    except Exception as exc:
+    except Exception as exc:  # noqa: BLE001 - what was not given back is in doubt
         die(f"{what} failed", exc)

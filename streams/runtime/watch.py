@@ -23,7 +23,8 @@ Due = tuple[bytes, Deadline]
 class Ends(Protocol):
     """Asks the broker where source partitions end now."""
 
-    async def __call__(self, tps: list[TP]) -> Mapping[TP, int]: ...
+    async def __call__(self, tps: list[TP]) -> Mapping[TP, int]:
+        """Return the end of each partition's log, uncommitted records included."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -22,8 +23,9 @@ from streams.config import Settings
 from streams.runtime.delivery import ChunkConsumer
 from streams.runtime.exits import watched
 from streams.runtime.halts import HaltReader
+from streams.runtime.outbox import Outbox
 from streams.runtime.outcomes import OutcomeSender
-from streams.runtime.producers import Entry, idempotent_producer, send_entries
+from streams.runtime.producers import Entry, idempotent_producer
 from streams.topics import Topics
 
 logger = logging.getLogger("planstream.worker")
@@ -32,6 +34,22 @@ COMMIT_S = 0.5
 """How often offsets are committed: what a killed worker may run again."""
 
 MakeEngine = Callable[[OutcomeSender], StepEngine]
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What there is from the first assignment on."""
+
+    engine: StepEngine
+    producer: AIOKafkaProducer
+    outbox: Outbox
+    monitor: AIOKafkaConsumer
+    halts: HaltReader
+
+    async def stop(self) -> None:
+        await self.producer.stop()
+        await self.monitor.stop()
+        await self.halts.stop()
 
 
 class WorkerHost:
@@ -58,35 +76,32 @@ class WorkerHost:
         self._make_engine = make_engine
         self._consumer = consumer
         self._on_ready = on_ready
-        self._engine: StepEngine | None = None
-        self._producer: AIOKafkaProducer | None = None
-        self._monitor: AIOKafkaConsumer | None = None
-        self._halts: HaltReader | None = None
-        self._background: list[asyncio.Task[None]] = []
+        self._parts: _Parts | None = None
+        self._background: set[asyncio.Task[None]] = set()
         self._generation = -1
         self._live: int | None = None
         self._next: dict[TP, int] = {}
         self._old_below: dict[TP, int] = {}
         self._paused: set[TP] = set()
+        self._finished: dict[TP, int] = {}
 
     @property
-    def engine(self) -> StepEngine:
-        """The step engine; there from the first assignment on."""
-        if self._engine is None:
-            raise RuntimeError("no partition has been assigned yet")
-        return self._engine
+    def _started(self) -> _Parts:
+        if self._parts is None:
+            raise RuntimeError("nothing has been assigned yet")
+        return self._parts
 
     # -- Host
 
     async def assign(self, assigned: frozenset[TP], generation: int) -> dict[TP, int]:
         """Drop what was lost, find where to read on; see `Host`."""
-        await self._start_clients()
-        kept = (
-            set(self._next) & assigned if generation == self._generation + 1 else set()
-        )
-        self.engine.revoke(
-            {(tp.topic, tp.partition) for tp in self._next.keys() - kept}
-        )
+        await self._start_parts()
+        # Kept: ours in the generation just before this one, so nobody else's between.
+        is_next = generation == self._generation + 1
+        kept = assigned & self._next.keys() if is_next else frozenset()
+        lost = self._next.keys() - kept
+        self._started.engine.revoke({(tp.topic, tp.partition) for tp in lost})
+        self._finished = {tp: at for tp, at in self._finished.items() if tp in kept}
         self._next = {tp: self._next[tp] for tp in kept}
         self._old_below = {tp: self._old_below[tp] for tp in kept}
         await self._find_positions(assigned - kept)
@@ -119,49 +134,53 @@ class WorkerHost:
     async def close(self) -> None:
         """Finish what runs within the limit, commit, leave; see `Host`."""
         self._live = None
-        if self._engine is not None:
-            # Time to commit and to leave the group must be left.
+        parts = self._parts
+        if parts is not None:
+            # Time to commit and to leave must remain.
             limit_s = self._settings.shutdown_timeout_ms / 1000
-            await self._engine.stop(max(limit_s - 3.0, limit_s / 2))
+            await parts.engine.stop(max(limit_s - 3.0, limit_s / 2))
             await self._commit()
-        for task in self._background:
+        for task in list(self._background):
             task.cancel()
-        for client in (self._producer, self._monitor, self._halts):
-            if client is not None:
-                await client.stop()
+        if parts is not None:
+            await parts.stop()
 
     # -- taking over
 
-    async def _start_clients(self) -> None:
-        if self._engine is not None:
+    async def _start_parts(self) -> None:
+        if self._parts is not None:
             return
-        self._producer = idempotent_producer(self._settings)
-        await self._producer.start()
-        self._monitor = AIOKafkaConsumer(**self._settings.connection())
-        await self._monitor.start()
-        sender = OutcomeSender(self._producer, self._settings, self._topics)
-        self._engine = self._make_engine(sender)
-        halts = self._topics.halts.name
-        self._halts = HaltReader(self._settings, halts, self._engine.halt)
-        await self._halts.start()
-        await self._engine.start()
-        self._background = [
-            asyncio.create_task(watched("sending outcomes", sender.run())),
-            asyncio.create_task(watched("reading halts", self._halts.run())),
-            asyncio.create_task(watched("committing offsets", self._commit_often())),
-        ]
+        settings, topics = self._settings, self._topics
+        producer = idempotent_producer(settings)
+        await producer.start()
+        monitor = AIOKafkaConsumer(**settings.connection())
+        await monitor.start()
+        outbox = Outbox(producer)
+        engine = self._make_engine(OutcomeSender(outbox, settings, topics))
+        await engine.start()
+        halts = HaltReader(settings, topics.halts.name, engine.halt)
+        await halts.start()
+        self._parts = _Parts(engine, producer, outbox, monitor, halts)
+        self._spawn(watched("sending outcomes", outbox.run()))
+        self._spawn(watched("reading halts", halts.run()))
+        self._spawn(watched("committing offsets", self._commit_often()))
 
-    async def _find_positions(self, new: frozenset[TP] | set[TP]) -> None:
+    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(coroutine)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    async def _find_positions(self, new: frozenset[TP]) -> None:
         """Ask where the group stands and where the logs end.
 
         What lies below the end now may have been started by a former owner.
         """
-        assert self._monitor is not None
         tps = [TopicPartition(*tp) for tp in new]
         if not tps:
             return
-        begins = await self._monitor.beginning_offsets(tps)
-        ends = await self._monitor.end_offsets(tps)
+        monitor = self._started.monitor
+        begins = await monitor.beginning_offsets(tps)
+        ends = await monitor.end_offsets(tps)
         for tp in tps:
             committed = await self._consumer().kafka.committed(tp)
             self._next[TP(*tp)] = max(committed or 0, begins[tp])
@@ -177,33 +196,30 @@ class WorkerHost:
             self._reject(position, record, error)
             return
         redelivered = record.offset < self._old_below[tp]
-        self.engine.offer(position, request, arrived, redelivered=redelivered)
+        self._started.engine.offer(position, request, arrived, redelivered=redelivered)
 
     def _reject(
         self, position: Position, record: Any, error: codec.DecodeError
     ) -> None:
         logger.error("a step request at %s is unreadable: %s", position, error)
-        task = asyncio.create_task(self._dead_letter(position, record, error))
-        self._background.append(task)
+        dead_letter = self._dead_letter(position, record, error)
+        self._spawn(watched("sending a dead letter", dead_letter))
 
     async def _dead_letter(
         self, position: Position, record: Any, error: codec.DecodeError
     ) -> None:
-        assert self._producer is not None
         reason = RejectReason(error.reason)
         headers = [*record.headers, *reason_headers(record, reason, str(error))]
         topic = self._topics.rejected
         partition = position.partition % topic.partitions
         entry = Entry(record.key, record.value, headers)
-        for future in await send_entries(
-            self._producer, topic.name, partition, [entry]
-        ):
-            await future
-        self.engine.skip(position)
+        parts = self._started
+        await parts.outbox.add(topic.name, partition, entry)
+        parts.engine.skip(position)
 
     def _throttle(self) -> None:
         """Pause fetching while the window is full; the engine has room again later."""
-        full = self.engine.room() <= 0
+        full = self._started.engine.room() <= 0
         consumer = self._consumer()
         if full and not self._paused:
             self._paused = set(self._next)
@@ -228,11 +244,13 @@ class WorkerHost:
                 await self._commit()
 
     async def _commit(self) -> None:
-        if self._engine is None:
+        if self._parts is None:
             return
-        offsets = {TP(*key): at for key, at in self._engine.committable().items()}
+        moved = self._parts.engine.committable()
+        self._finished |= {TP(*key): offset for key, offset in moved.items()}
         try:
-            await self._consumer().commit_offsets(offsets)
-        except Exception as exc:
-            # The requests behind these offsets run again: at least once.
+            await self._consumer().commit_offsets(self._finished)
+        except Exception as exc:  # noqa: BLE001 - those requests may run again
             logger.warning("offsets were not committed: %s", exc)
+        else:
+            self._finished = {}
