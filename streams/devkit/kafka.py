@@ -217,8 +217,7 @@ class EmbeddedKafka:
         """Give an empty data directory what KRaft wants to find in it."""
         if (self._data / "meta.properties").exists():
             return
-        identity = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        arguments = ("format", "-t", identity, "-c", str(self._properties))
+        arguments = ("format", "-t", cluster_id(), "-c", str(self._properties))
         command = distribution.command(
             "kafka.tools.StorageTool", *arguments, jvm=_JVM + _QUICK
         )
@@ -256,6 +255,16 @@ class EmbeddedKafka:
         self.kill()
         if self._temporary and self._directory is not None:
             shutil.rmtree(self._data, ignore_errors=True)
+
+
+def cluster_id() -> str:
+    """Draw a cluster id: 16 bytes in the URL's base 64, without padding.
+
+    It never begins with a hyphen, which Kafka's tool would take for an option.
+    """
+    first, *rest = uuid.uuid4().bytes
+    drawn = bytes((first & 0x7F, *rest))
+    return base64.urlsafe_b64encode(drawn).decode().rstrip("=")
 
 
 def _tail(log: Path) -> str:

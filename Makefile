@@ -1,0 +1,67 @@
+# planstream: every command sets up what it needs. `make` alone lists them.
+
+.DEFAULT_GOAL := help
+export PYTHON
+.PHONY: help setup demo test check lint chaos bench coverage lock lock-jars clean
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+CODE := $(wildcard schemas agents streams tests benchmarks examples tools)
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet
+
+unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
+
+help: ## List these commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+demo: setup ## Start a broker, a coordinator and workers here, and run plans on them
+	@$(BIN)/planstream demo $(ARGS)
+
+test: lint ## Check everything, on a real Kafka broker too
+	@$(BIN)/pytest $(ARGS)
+
+check: lint ## Check what can be checked without a broker
+	@$(BIN)/pytest -m "not broker" $(ARGS)
+
+lint: setup ## Run the linters and type checkers alone
+	@$(BIN)/ruff check $(CODE)
+	@$(BIN)/ruff format --check $(CODE)
+	@$(BIN)/mypy $(CODE)
+	@$(BIN)/pyright $(CODE)
+	@$(BIN)/lint-imports --no-timings --no-logo
+
+chaos: setup ## Kill processes and brokers under load, and check what is promised
+	@$(BIN)/pytest $(firstword $(wildcard tests/chaos) tests/integration) $(ARGS)
+
+bench: setup ## Measure throughput and latency on this machine
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+coverage: setup ## Say which lines and branches the tests without a broker miss
+	@$(BIN)/coverage erase
+	@$(BIN)/coverage run -m pytest -m "not broker" $(ARGS)
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report
+
+lock: ## Make constraints.txt anew (ARGS=--upgrade for the newest versions)
+	@tools/lock.sh $(ARGS)
+
+lock-jars: setup ## Make the lock of the embedded broker's jars anew
+	@$(BIN)/python -m tools.lock_jars
+
+clean: ## Remove all that these commands made in this directory
+	@rm -rf $(VENV) .cache .coverage .coverage.* .hypothesis .import_linter_cache \
+	  .mypy_cache .pytest_cache .ruff_cache dist htmlcov
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+setup: $(READY)
+
+# Made anew whenever the lock changes. pip checks every download against the lock; the
+# project itself goes in last, in place, with nothing left to resolve.
+$(READY): constraints.txt pyproject.toml
+	@python=$$(tools/find-python.sh) || exit 1; \
+	  echo "Setting up $(VENV) with $$($$python --version) (about half a minute)"; \
+	  $$python -m venv --clear $(VENV)
+	@$(PIP) install --require-hashes -r constraints.txt
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@

@@ -1,0 +1,50 @@
+"""What all tests share: a broker, and names that collide with no other test's."""
+
+import os
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import settings
+
+from streams.devkit.kafka import EmbeddedKafka
+
+# A shared machine is slow now and then; pytest-timeout bounds a test all the same.
+settings.register_profile("planstream", deadline=None, print_blob=True)
+settings.load_profile("planstream")
+
+
+@dataclass(frozen=True)
+class Broker:
+    """The broker of this test session."""
+
+    bootstrap: str
+    embedded: EmbeddedKafka | None
+    """None when it is the one of PLANSTREAM_BROKER, which is not ours to kill."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark every test that asks for the session's broker, so that none forgets to."""
+    for item in items:
+        if "kafka" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.broker)
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator[Broker]:
+    """Give the broker of PLANSTREAM_BROKER, else a real one of the session's own.
+
+    A test that needs a broker fails when there is none; it is never skipped.
+    """
+    if address := os.environ.get("PLANSTREAM_BROKER"):
+        yield Broker(address, None)
+        return
+    with EmbeddedKafka(quick=True) as embedded:
+        yield Broker(embedded.bootstrap, embedded)
+
+
+@pytest.fixture
+def topic_prefix() -> str:
+    """Give a prefix for topics and groups that no other test uses."""
+    return f"test-{uuid.uuid4().hex[:12]}."
