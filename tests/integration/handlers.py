@@ -63,6 +63,15 @@ async def environment(step: StepContext, payload: dict[str, Any]) -> Any:
     return step.environment[payload["name"]]
 
 
+@action("depth")
+async def depth(step: StepContext, payload: dict[str, Any]) -> int:
+    """Return how deep the environment value of `name` nests, a list in a list."""
+    value, levels = step.environment[payload["name"]], 1
+    while value:
+        value, levels = value[0], levels + 1
+    return levels
+
+
 @action("block")
 def block(step: StepContext, payload: dict[str, Any]) -> int:
     """Hold a process for `ms` milliseconds; tell its id in the file `pid`."""

@@ -119,11 +119,12 @@ class Ledger:
         assert trail.has_ended, f"plan {plan_id} after {timeout} s: {trail}"
         return trail
 
-    async def dead_letter(self, value: bytes | None, timeout: float = 30) -> Any:
-        """Wait for the dead letter with this value."""
-        await self._until(lambda: self._letters(value) != [], timeout)
-        (letter,) = self._letters(value)
-        return letter
+    async def dead_letter(self, place: Any, timeout: float = 30) -> Any:
+        """Wait for the dead letter of the record that lay at this place."""
+        await self._until(lambda: bool(self._letters(place)), timeout)
+        found = self._letters(place)
+        assert len(found) == 1, f"dead letters of {place}: {found}"
+        return found[0]
 
     async def catch_up(self) -> None:
         """Wait until all that is on the topics now has been read."""
@@ -136,8 +137,17 @@ class Ledger:
 
         await eventually(behind, lambda found: not found)
 
-    def _letters(self, value: bytes | None) -> list[Any]:
-        return [letter for letter in self.rejected if letter.value == value]
+    def _letters(self, place: Any) -> list[Any]:
+        wanted = [
+            ("source-topic", place.topic.encode()),
+            ("source-partition", b"%d" % place.partition),
+            ("source-offset", b"%d" % place.offset),
+        ]
+        return [
+            letter
+            for letter in self.rejected
+            if all(each in letter.headers for each in wanted)
+        ]
 
     async def _until(self, holds: Callable[[], bool], timeout: float) -> None:
         """Wait as long as the timeout; the caller looks whether it came true."""
