@@ -12,13 +12,33 @@ Headers = Sequence[tuple[str, bytes]]
 class SourceRecord(Protocol):
     """The parts of a consumed record that a fold looks at."""
 
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-    headers: Headers
+    @property
+    def topic(self) -> str:
+        """Full name."""
+
+    @property
+    def partition(self) -> int:
+        """Number."""
+
+    @property
+    def offset(self) -> int:
+        """Place in the partition."""
+
+    @property
+    def timestamp(self) -> int:
+        """Unix ms, as the broker or the producer says."""
+
+    @property
+    def key(self) -> bytes | None:
+        """As received."""
+
+    @property
+    def value(self) -> bytes | None:
+        """As received."""
+
+    @property
+    def headers(self) -> Headers:
+        """As received."""
 
 
 class Outgoing(NamedTuple):

@@ -1,0 +1,290 @@
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from aiokafka.producer.message_accumulator import BatchBuilder
+
+from agents.effects import Outgoing
+from streams.runtime import commit as module
+from streams.runtime.commit import CommitTerms, GroupCommit, Pending
+
+CHANGELOG = ("changelog", 3)
+
+
+class SlowProducer:
+    """Keeps the order of what is asked of it; batches are acknowledged at will."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self.batches: dict[str, list[int]] = {}
+        self.acknowledged = asyncio.Event()
+        self.acknowledged.set()
+        self.failure: Exception | None = None
+
+    async def begin_transaction(self) -> None:
+        self.calls.append("begin")
+
+    async def commit_transaction(self) -> None:
+        self.calls.append("commit")
+
+    def create_batch(self) -> BatchBuilder:
+        return BatchBuilder(
+            2**20,
+            0,
+            is_transactional=True,
+            key_serializer=None,
+            value_serializer=None,
+        )
+
+    async def send_batch(
+        self, batch: BatchBuilder, topic: str, *, partition: int
+    ) -> asyncio.Future[None]:
+        self.calls.append(f"send {topic}/{partition}")
+        self.batches.setdefault(topic, []).append(batch.record_count())
+        return asyncio.ensure_future(self._acknowledge())
+
+    async def _acknowledge(self) -> None:
+        await self.acknowledged.wait()
+        if self.failure is not None:
+            raise self.failure
+
+
+class Bench:
+    """A group commit over a slow producer; events are kept."""
+
+    def __init__(self, **terms: float) -> None:
+        values = {"interval_s": 30.0, "rows": 1000, "timeout_s": 5.0, **terms}
+        self.producer = SlowProducer()
+        self.events: list[Outgoing] = []
+        self.commit = GroupCommit(
+            self.producer,
+            CHANGELOG,
+            CommitTerms(values["interval_s"], int(values["rows"]), values["timeout_s"]),
+            locate=lambda record: (record.topic, 3),
+            emit=self.events.extend,
+        )
+        self.commit.start()
+
+
+async def settle() -> None:
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+def urgent(**fields: Any) -> Pending:
+    return Pending(rows={b"k": b"v"}, urgent=True, **fields)
+
+
+def test_rows_and_results_are_one_transaction() -> None:
+    """§5, R16: the result and the state that says so are committed together."""
+
+    async def scenario() -> None:
+        bench = Bench()
+        results = [Outgoing("results.success", b"p", b"r")]
+        bench.commit.add(urgent(records=results))
+        await bench.commit.drain()
+        assert bench.producer.calls == [
+            "begin",
+            "send changelog/3",
+            "send results.success/3",
+            "commit",
+        ]
+
+    asyncio.run(scenario())
+
+
+def test_a_transaction_waits_for_the_requests_of_its_folds() -> None:
+    """A request is durable before the offset of its cause is committed."""
+
+    async def scenario() -> None:
+        bench = Bench()
+        request = asyncio.get_running_loop().create_future()
+        bench.commit.add(urgent(requests=[request]))
+        await settle()
+        assert "commit" not in bench.producer.calls
+        request.set_result(None)
+        await settle()
+        assert bench.producer.calls[-1] == "commit"
+        await bench.commit.drain()
+
+    asyncio.run(scenario())
+
+
+def test_a_transaction_waits_for_its_own_batches() -> None:
+    """Aiokafka commits also when a batch has failed: so every batch is looked at."""
+
+    async def scenario() -> None:
+        bench = Bench()
+        bench.producer.acknowledged.clear()
+        bench.commit.add(urgent())
+        await settle()
+        assert "commit" not in bench.producer.calls
+        bench.producer.acknowledged.set()
+        await bench.commit.drain()
+        assert bench.producer.calls[-1] == "commit"
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("of", ["batch", "request"])
+def test_a_failed_send_is_never_committed(of: str, monkeypatch: Any) -> None:
+    """What was not sent ends the process, not the promise."""
+    reasons: list[str] = []
+
+    async def watched(what: str, coroutine: Any) -> None:
+        try:
+            await coroutine
+        except OSError as exc:
+            reasons.append(f"{what}: {exc}")
+
+    monkeypatch.setattr(module, "watched", watched)
+
+    async def scenario() -> None:
+        bench = Bench()
+        request = asyncio.get_running_loop().create_future()
+        if of == "batch":
+            bench.producer.failure = OSError("gone")
+            request.set_result(None)
+        else:
+            request.set_exception(OSError("gone"))
+        bench.commit.add(urgent(requests=[request]))
+        await settle()
+        assert "commit" not in bench.producer.calls
+
+    asyncio.run(scenario())
+    assert reasons == ["the committer of changelog/3: gone"]
+
+
+def test_events_leave_after_the_commit() -> None:
+    """R16: an event is emitted when its transaction has committed, not before."""
+
+    async def scenario() -> None:
+        bench = Bench()
+        bench.producer.acknowledged.clear()
+        bench.commit.add(urgent(events=[Outgoing("events", b"p", b"e")]))
+        await settle()
+        assert not bench.events
+        bench.producer.acknowledged.set()
+        await bench.commit.drain()
+        assert len(bench.events) == 1
+
+    asyncio.run(scenario())
+
+
+def test_what_gathers_during_a_transaction_makes_the_next() -> None:
+    """Group commit: folding runs ahead, and one more transaction takes it all."""
+
+    async def scenario() -> None:
+        bench = Bench()
+        bench.producer.acknowledged.clear()
+        bench.commit.add(urgent())
+        await settle()
+        for number in range(50):
+            rows: dict[bytes, bytes | None] = {b"%d" % number: b"v"}
+            bench.commit.add(Pending(rows=rows, urgent=True))
+        bench.producer.acknowledged.set()
+        await bench.commit.drain()
+        assert bench.producer.batches["changelog"] == [1, 50]
+
+    asyncio.run(scenario())
+
+
+def test_what_is_not_urgent_waits_for_company() -> None:
+    """A commit without a result waits for the interval, or for enough rows."""
+
+    async def scenario() -> None:
+        bench = Bench(rows=3)
+        bench.commit.add(Pending(rows={b"1": b"v"}))
+        bench.commit.add(Pending(rows={b"2": b"v"}))
+        await settle()
+        assert not bench.producer.calls
+        bench.commit.add(Pending(rows={b"3": b"v"}))
+        await settle()
+        assert bench.producer.batches["changelog"] == [3]
+        await bench.commit.drain()
+
+    asyncio.run(scenario())
+
+
+def test_the_interval_ends_the_wait() -> None:
+    """What is not urgent is committed all the same, after the interval."""
+
+    async def scenario() -> None:
+        bench = Bench(interval_s=0.01)
+        bench.commit.add(Pending(rows={b"1": b"v"}))
+        async with asyncio.timeout(5):
+            while "commit" not in bench.producer.calls:
+                await asyncio.sleep(0.005)
+        await bench.commit.drain()
+
+    asyncio.run(scenario())
+
+
+def test_the_newest_row_of_a_key_is_committed() -> None:
+    """A step that moved twice between two commits is one row."""
+
+    async def scenario() -> None:
+        bench = Bench()
+        bench.commit.add(Pending(rows={b"k": b"old"}))
+        bench.commit.add(Pending(rows={b"k": None}, urgent=True))
+        await bench.commit.drain()
+        assert bench.producer.batches["changelog"] == [1]
+
+    asyncio.run(scenario())
+
+
+def test_a_commit_in_doubt_ends_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Crash, don't limp: past the commit timeout nobody knows what is committed."""
+    deaths: list[str] = []
+
+    def die(reason: str, exc: BaseException | None = None) -> None:
+        deaths.append(reason)
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(module, "die", die)
+
+    async def scenario() -> None:
+        bench = Bench(timeout_s=0.02)
+        bench.producer.acknowledged.clear()
+        bench.commit.add(urgent())
+        async with asyncio.timeout(5):
+            while not deaths:
+                await asyncio.sleep(0.01)
+
+    asyncio.run(scenario())
+    assert deaths == ["a commit took longer than 0 s"]
+
+
+def test_abandoned_rows_are_not_committed() -> None:
+    """After a fold raised, what waited behind the transaction in flight is dropped."""
+
+    async def scenario() -> None:
+        bench = Bench()
+        bench.producer.acknowledged.clear()
+        bench.commit.add(urgent())
+        await settle()
+        bench.commit.add(Pending(rows={b"bad": b"v"}))
+        bench.producer.acknowledged.set()
+        await bench.commit.abandon()
+        assert bench.producer.batches["changelog"] == [1]
+        assert bench.commit.backlog == 0
+
+    asyncio.run(scenario())
+
+
+def test_positions_are_known_once_they_are_committed() -> None:
+    """Group offsets never run ahead of the changelog's."""
+
+    async def scenario() -> None:
+        bench = Bench()
+        bench.producer.acknowledged.clear()
+        bench.commit.add(urgent(positions={"plans": 7}))
+        await settle()
+        assert not bench.commit.committed
+        bench.producer.acknowledged.set()
+        await bench.commit.drain()
+        assert bench.commit.committed == {"plans": 7}
+
+    asyncio.run(scenario())
