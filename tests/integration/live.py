@@ -66,9 +66,9 @@ class Live:
         value = json.dumps(submission).encode()
         return await self.send(value, submission["plan"]["id"].encode())
 
-    async def start(self, members: Mapping[str, int]) -> None:
+    async def start(self, handlers: str, members: Mapping[str, int]) -> None:
         """Start everything."""
-        await self.system.start(HANDLERS, **members)
+        await self.system.start(handlers, **members)
         self.producer = AIOKafkaProducer(
             bootstrap_servers=self.system.settings.broker,
             max_request_size=16 * 1024 * 1024,
@@ -96,16 +96,18 @@ class Live:
 def live(
     broker: Broker,
     directory: Path,
+    *,
+    handlers: str = HANDLERS,
     members: Mapping[str, int] | None = None,
     **options: Any,
 ) -> Iterator[Live]:
-    """Run an installation with the tests' handlers, and the settings of `options`."""
+    """Run an installation with these handlers and members, and these settings."""
     prefix = f"test-{uuid.uuid4().hex[:12]}."
     system = System(broker.bootstrap, prefix, directory, **options)
     with asyncio.Runner() as runner:
         running = Live(system, runner)
         try:
-            running.run(running.start(members or {}))
+            running.run(running.start(handlers, members or {}))
             yield running
             running.run(running.stop())
         finally:
