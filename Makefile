@@ -29,7 +29,7 @@ lint: setup ## Run the linters and type checkers alone
 	@$(BIN)/ruff format --check $(CODE)
 	@$(BIN)/mypy $(CODE)
 	@$(BIN)/pyright $(CODE)
-	@$(BIN)/lint-imports --no-timings --no-logo
+	@$(BIN)/lint-imports --no-logo
 
 chaos: setup ## Kill processes and brokers under load, and check what is promised
 	@$(BIN)/pytest $(firstword $(wildcard tests/chaos) tests/integration) $(ARGS)

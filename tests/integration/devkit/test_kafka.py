@@ -177,7 +177,7 @@ def test_data_may_be_kept_in_a_directory(tmp_path: Path) -> None:
     assert (data / "broker.log").exists()
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_broker_started_by_hand_ends_with_its_starter(number: int) -> None:
     """Its port closes, and its temporary data go, even after kill -9."""
     command = [sys.executable, "-m", "streams.devkit.kafka"]
