@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Any
 
-from schemas.json_scan import is_deeper, raw_members
+from schemas.decode_error import DecodeError
+from schemas.json_scan import check_value, is_deeper, raw_members
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,15 @@ def load(text: str) -> Any:
         raise ValueError(_TOO_DEEP) from None
     except ValueError:
         return _decode_unlimited(text)
+
+
+def is_json(text: str) -> bool:
+    """Whether text from elsewhere is JSON, by R37's rules, and may be embedded."""
+    try:
+        check_value(text)
+    except DecodeError:
+        return False
+    return True
 
 
 def merge(text: str, members: Mapping[str, Any]) -> str:

@@ -157,7 +157,7 @@ def test_white_space_round_the_record() -> None:
         ('{"a":"b\n"}', 7),
         ("{'a':1}", 1),
         ('{"é":}', 6),
-        ('{"environment":{"a":[1,]}}', 23),
+        ('{"environment":{"a":[1,x]}}', 23),
         ('{"environment":{"a":"\\x"}}', 21),
         ('{"plan":{"steps":[1 2]}}', 19),
         ('{"plan":{"steps":[,]}}', 18),

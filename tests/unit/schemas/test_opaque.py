@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from schemas.opaque import MAX_DUMP_DEPTH, dump, load, merge
+from schemas.opaque import MAX_DUMP_DEPTH, dump, is_json, load, merge
 
 
 def nested(levels: int) -> list[Any]:
@@ -89,6 +89,22 @@ def test_load_refuses_what_is_no_json(text: str) -> None:
     """Text that is no JSON raises ValueError, whatever is wrong with it."""
     with pytest.raises(ValueError):  # noqa: PT011 - whichever of json's messages
         load(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["1", ' {"a":[]} ', "null", '"\\ud83d\\ude00"', "9" * 5000]
+)
+def test_is_json(text: str) -> None:
+    """Any JSON value may be embedded, white space and all."""
+    assert is_json(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "1,2", "[NaN]", '{"a":1,"a":1}', '"\\ud83d"', "[" * 999]
+)
+def test_is_no_json(text: str) -> None:
+    """Text that would break the record round it is told."""
+    assert not is_json(text)
 
 
 def test_merge() -> None:
