@@ -38,7 +38,7 @@ def imported(path: Path) -> Iterator[str]:
 
 
 def test_imports_go_one_way() -> None:
-    """Imports: schemas <- agents.core <- agents <- streams, and no broker below streams."""
+    """From streams to agents to its core to schemas; no broker below streams."""
     program = (
         "from importlinter.cli import lint_imports_command; lint_imports_command()"
     )
