@@ -92,13 +92,26 @@ def planstream(
 
 
 @app.command(epilog="Example: `planstream demo`")
-def demo(broker: Broker = None, config: Config = None, prefix: Prefix = None) -> None:
-    """See it work: Kafka, a coordinator, a worker, and a few plans."""
+def demo(
+    broker: Broker = None,
+    config: Config = None,
+    prefix: Prefix = None,
+    reports: Annotated[
+        Path | None,
+        typer.Option(help="Where the reports go; ./planstream-demo without."),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """See it work: Kafka, a coordinator, a worker, and a few plans.
+
+    The plans measure Python's own standard library. With --broker (or
+    PLANSTREAM_BROKER) that one is used, with topics that are deleted afterwards.
+    """
     with reported():
         settings = _settings(broker, config, prefix)
         from streams.devkit.demo import run
 
-        raise typer.Exit(run(settings))
+        raise typer.Exit(run(settings, reports, as_json=json))
 
 
 @app.command(epilog="Example: `planstream dev --handlers shop.handlers`")
