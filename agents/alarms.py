@@ -9,6 +9,9 @@ from collections.abc import Callable
 PAUSE = 0.005
 """Seconds between two rings at least: a ring looks at every running attempt."""
 
+ROUNDING = 0.001
+"""Seconds: uvloop's clock shows whole milliseconds, and no limit may fire early."""
+
 
 class Alarm:
     """Rings when the earliest of many instants has come.
@@ -32,7 +35,7 @@ class Alarm:
         if instant < self._at:
             self.stop()
             self._at = instant
-            when = max(instant, self._rung + PAUSE)
+            when = max(instant + ROUNDING, self._rung + PAUSE)
             self._handle = self._loop.call_at(when, self._go_off)
 
     def stop(self) -> None:

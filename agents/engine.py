@@ -207,10 +207,23 @@ class StepEngine:
         self._lane_of(handler).push(ticket)
         self._pump_soon()
 
-    def skip(self, position: Position) -> None:
-        """Counts a record as finished that is no request."""
-        if not self._is_stopping:
-            self._window.settle(self._window.enter(position))
+    def skip(
+        self, position: Position, after: asyncio.Future[Any] | None = None
+    ) -> None:
+        """Counts a record as finished that is no request.
+
+        Args:
+            position: Where it lies; told in its order among the requests.
+            after: What must succeed first, such as the sending of a dead letter; until
+                then nothing behind the record is committed.
+        """
+        if self._is_stopping:
+            return
+        ticket = self._window.enter(position)
+        if after is None:
+            self._settle([ticket])
+        else:
+            after.add_done_callback(partial(self._settle_if_done, ticket))
 
     def room(self) -> int:
         """How many more requests are welcome; `on_room` tells when 0 is over."""
@@ -267,9 +280,9 @@ class StepEngine:
         message = f"no handler is registered for the action {action!r}"
         failure = Failure.fatal(ErrorCode.ACTION_NOT_FOUND, message)
         delivery = self._reporter.failed(ticket.fields, self._clock(), failure)
-        delivery.add_done_callback(partial(self._refused, ticket))
+        delivery.add_done_callback(partial(self._settle_if_done, ticket))
 
-    def _refused(self, ticket: Ticket, delivery: asyncio.Future[Any]) -> None:
+    def _settle_if_done(self, ticket: Ticket, delivery: asyncio.Future[Any]) -> None:
         if not delivery.cancelled() and delivery.exception() is None:
             self._settle([ticket])
 

@@ -272,7 +272,10 @@ class Children:
         return await self._new()
 
     async def _new(self) -> Child:
-        child = await Child.launch()
+        try:
+            child = await Child.launch()
+        except OSError as error:
+            raise _broken(f"cannot be started: {error}") from None
         self._all.add(child)
         try:
             await child.greet(self._settings)

@@ -85,7 +85,7 @@ class Ledger:
         """A place for the next request."""
         ticket = Ticket(self._partition, offset)
         self._open.append(ticket)
-        self._next = offset + 1
+        self._next = max(self._next, offset + 1)
         return ticket
 
     def advance(self) -> int | None:
@@ -93,7 +93,7 @@ class Ledger:
         while self._open and self._open[0].settled:
             self._open.popleft()
         mark = self._open[0].offset if self._open else self._next
-        if mark == self._told:
+        if mark <= self._told:
             return None
         self._told = mark
         return mark

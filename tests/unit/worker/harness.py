@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from functools import wraps
 from typing import Any, ParamSpec
+
+import uvloop
 
 from agents.engine import EngineSettings, StepEngine
 from agents.handlers import Registry
@@ -26,14 +29,30 @@ from schemas.steps import (
 
 TOPIC = "step-requests.default"
 P = ParamSpec("P")
+LOOP = {"": None, "uvloop": uvloop.new_event_loop}[os.environ.get("TEST_LOOP", "")]
+"""`TEST_LOOP=uvloop pytest …` runs all of the worker's tests on uvloop."""
 
 
-def in_loop(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
+Test = Callable[P, Coroutine[Any, Any, None]]
+
+
+def in_loop(test: Test[P]) -> Callable[P, None]:
     """Runs an async test on an event loop of its own."""
+    return _run_by(test, None)
 
+
+def in_uvloop(test: Test[P]) -> Callable[P, None]:
+    """Runs an async test on the loop that workers use."""
+    return _run_by(test, uvloop.new_event_loop)
+
+
+def _run_by(
+    test: Test[P], make: Callable[[], asyncio.AbstractEventLoop] | None
+) -> Callable[P, None]:
     @wraps(test)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
-        asyncio.run(test(*args, **kwargs))
+        with asyncio.Runner(loop_factory=make or LOOP) as runner:
+            runner.run(test(*args, **kwargs))
 
     return run
 

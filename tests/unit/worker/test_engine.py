@@ -380,6 +380,31 @@ async def test_unreadable_records_count_as_finished() -> None:
 
 
 @in_loop
+async def test_a_dead_letter_is_sent_before_its_record_is_finished() -> None:
+    """What comes behind it is finished earlier, and committed later."""
+    async with bench(registry) as b:
+        letter = asyncio.get_running_loop().create_future()
+        b.engine.skip(Position(TOPIC, 0, 0), after=letter)
+        b.offset = 1
+        await b.run("echo")
+        await asyncio.sleep(0.02)
+        assert b.engine.committable() == {}
+        letter.set_result(None)
+        await eventually(lambda: b.engine.committable() == {PARTITION: 2})
+
+
+@in_loop
+async def test_a_dead_letter_that_is_not_sent_leaves_its_record_open() -> None:
+    """It is read again after the restart."""
+    async with bench(registry) as b:
+        letter = asyncio.get_running_loop().create_future()
+        b.engine.skip(Position(TOPIC, 0, 0), after=letter)
+        letter.set_exception(ConnectionError("gone"))
+        await asyncio.sleep(0.02)
+        assert b.engine.committable() == {}
+
+
+@in_loop
 async def test_room_ends_and_comes_back() -> None:
     """Back-pressure, never a refusal (R22)."""
     async with bench(registry, window=4, concurrency=1) as b:

@@ -87,7 +87,7 @@ async def test_they_run_beside_one_another_and_beside_async_ones(
         return "quick"
 
     async with bench(mixed, processes=2) as b:
-        block = {"file": str(tmp_path / "pids"), "seconds": 0.5}
+        block = {"file": str(tmp_path / "pids"), "seconds": 1}
         for _ in range(3):
             b.offer("block", block)
         await eventually(lambda: len(pids_in(tmp_path / "pids")) == 2)
@@ -95,7 +95,7 @@ async def test_they_run_beside_one_another_and_beside_async_ones(
         for _ in range(50):
             b.offer("quick")
         await b.answered(50)
-        assert time.monotonic() - before < 0.4
+        assert time.monotonic() - before < 0.5
         await b.answered(53)
         assert len(set(pids_in(tmp_path / "pids"))) == 2, "never more than allowed"
 
@@ -108,13 +108,13 @@ async def test_the_limit_is_hard(action: str, tmp_path: Path) -> None:
         await b.run("echo")
         before = time.monotonic()
         outcome = await b.run(action, {"file": str(tmp_path / "pids")}, timeout_ms=300)
-        assert 0.3 <= time.monotonic() - before < 0.5
+        assert 0.3 <= time.monotonic() - before < 1
         assert outcome.error.error_code == "STEP_TIMEOUT"
-        assert 300 <= outcome.ended_at - outcome.started_at < 500
-        await eventually(lambda: b.engine.load().running == 0, 0.5)
+        assert 300 <= outcome.ended_at - outcome.started_at < 900
+        await eventually(lambda: b.engine.load().running == 0)
         assert b.engine.load().leaked == 0
         for pid in pids_in(tmp_path / "pids"):
-            await eventually(lambda pid=pid: is_gone(pid), 0.5)  # type: ignore[misc]
+            await eventually(lambda pid=pid: is_gone(pid))  # type: ignore[misc]
         assert (await b.run("echo", {"still": "here"})).result == '{"still":"here"}'
 
 
@@ -126,7 +126,7 @@ async def test_what_a_child_started_dies_with_it(tmp_path: Path) -> None:
         outcome = await b.run("shell", {"file": str(file)}, timeout_ms=500)
         assert outcome.error.error_code == "STEP_TIMEOUT"
         [pid] = pids_in(file)
-        await eventually(lambda: is_gone(pid), 1)
+        await eventually(lambda: is_gone(pid))
 
 
 @in_loop
@@ -147,7 +147,7 @@ async def test_a_halt_kills(tmp_path: Path) -> None:
         given = b.offer("block", {"file": str(file)})
         await eventually(lambda: pids_in(file))
         b.engine.halt(given["execution_id"])
-        await eventually(lambda: is_gone(pids_in(file)[0]), 0.5)
+        await eventually(lambda: is_gone(pids_in(file)[0]))
         await eventually(lambda: b.engine.committable() == {PARTITION: 1})
         assert b.sink.failed == []
 
@@ -344,7 +344,6 @@ def test_children_die_with_their_parent(tmp_path: Path) -> None:
         import asyncio
         from tests.unit.worker.harness import bench
         from tests.unit.worker.plain_handlers import registry
-from tests.unit.worker.system import children, is_gone
 
         async def main():
             async with bench(registry) as b:

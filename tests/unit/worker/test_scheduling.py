@@ -54,6 +54,17 @@ def test_gaps_in_the_offsets_are_skipped() -> None:
     assert w.committable() == {PARTITION: 9}
 
 
+def test_the_mark_never_moves_back() -> None:
+    """Whatever is entered out of order."""
+    w = window()
+    w.settle(enter(w, 7))
+    assert w.committable() == {PARTITION: 8}
+    w.settle(enter(w, 5))
+    assert w.committable() == {}
+    w.settle(enter(w, 8))
+    assert w.committable() == {PARTITION: 9}
+
+
 def test_partitions_are_independent() -> None:
     """One that stands still holds up no other."""
     w = window()
