@@ -38,6 +38,11 @@ class _Reading:
 
 def admit(state: PartitionState, record: SourceRecord, now: int) -> None:
     """Fold one record of the plans topic."""
+    if _weight(record) > state.terms.max_record_bytes:
+        # Moved or refused it might not fit: what is this large is not looked into.
+        detail = f"key, value and headers have {_weight(record)} bytes"
+        state.reject(record, admission.RejectReason.TOO_LARGE, detail)
+        return
     reading = _read(record)
     if reading.ids is not None and _is_astray(state, record, reading.ids):
         _move(state, record, reading.ids)
@@ -65,6 +70,12 @@ def _read(record: SourceRecord) -> _Reading:
         ids = peek_ids(record.value) if deep and record.value else None
         return _Reading(ids, error=error)
     return _Reading(identify(fields), fields)
+
+
+def _weight(record: SourceRecord) -> int:
+    """Bytes of a record, but for what frames it."""
+    headers = sum(len(name) + len(value or b"") for name, value in record.headers)
+    return len(record.value or b"") + len(record.key or b"") + headers
 
 
 def _is_astray(state: PartitionState, record: SourceRecord, ids: Ids) -> bool:

@@ -19,7 +19,7 @@ from schemas.steps import (
     StepSucceeded,
     StepWarned,
 )
-from streams.config import Settings
+from streams.config import RECORD_OVERHEAD_BYTES, Settings
 
 STEP_OUTCOMES: tuple[type[Record], ...] = (
     StepStarted,
@@ -28,6 +28,9 @@ STEP_OUTCOMES: tuple[type[Record], ...] = (
     StepWarned,
 )
 COMMANDS: tuple[type[Record], ...] = (DeadlineFired, RetryDue)
+
+
+SIZE_LIMIT = "max.message.bytes"
 
 
 class Key(StrEnum):
@@ -125,7 +128,7 @@ class Topics:
             failure=make.output("results.failure", PlanResult),
             audit=make.output("audit", ExecutionAudit),
             events=make.output("events", PlanExecutionEvent),
-            rejected=make.output("rejected", key=Key.AS_RECEIVED),
+            rejected=make.rejected(),
             changelog=make.changelog(),
             requests={each: make.requests(each) for each in settings.all_queues()},
         )
@@ -186,6 +189,8 @@ class _Maker:
             Requirement("retention.ms", keep, Rule.AT_LEAST),
             # A limit in bytes would drop work that nobody has read yet.
             Requirement("retention.bytes", "-1", Rule.EXACTLY),
+            # A larger record could not be moved, or become a dead letter.
+            Requirement(SIZE_LIMIT, str(self.settings.max_request_bytes), Rule.EXACTLY),
             CLEAN_ELECTIONS,
         )
 
@@ -207,6 +212,14 @@ class _Maker:
             Requirement("cleanup.policy", "delete", Rule.EXACTLY),
             Requirement("retention.ms", keep, Rule.FREE),
         )
+
+    def rejected(self) -> Topic:
+        """Make the topic of dead letters, which are larger than what was received."""
+        largest = self.settings.max_request_bytes + RECORD_OVERHEAD_BYTES
+        size = Requirement(SIZE_LIMIT, str(largest), Rule.AT_LEAST)
+        topic = self.output("rejected", key=Key.AS_RECEIVED)
+        kept = [each for each in topic.requirements if each.name != SIZE_LIMIT]
+        return replace(topic, requirements=(*kept, size))
 
     def halts(self) -> Topic:
         """Make the broadcast of halts: every worker reads all of it at its start."""
@@ -242,15 +255,17 @@ class _Maker:
         values: tuple[type[Record], ...],
         *requirements: Requirement,
     ) -> Topic:
-        largest = str(self.settings.max_request_bytes)
-        size = Requirement("max.message.bytes", largest, Rule.AT_LEAST)
+        if not any(each.name == SIZE_LIMIT for each in requirements):
+            largest = str(self.settings.max_request_bytes)
+            size = Requirement(SIZE_LIMIT, largest, Rule.AT_LEAST)
+            requirements = (*requirements, size)
         return Topic(
             name=self.settings.prefix + name,
             key=key,
             values=values,
             partitions=self.settings.partitions,
             partitions_setting="PLANSTREAM_PARTITIONS",
-            requirements=(*requirements, size),
+            requirements=requirements,
         )
 
 

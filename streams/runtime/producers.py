@@ -80,21 +80,19 @@ async def send_entries(
 
     The futures must be awaited: aiokafka commits a transaction also when a batch
     of it has failed.
-
-    Raises:
-        ValueError: an entry is larger than a batch may be.
     """
     now_ms = int(time.time() * 1000)
     futures: list[asyncio.Future[object]] = []
     batch = producer.create_batch()
     for entry in entries:
-        # A record larger than a usual batch gets one of its own.
         room = BATCH_BYTES - batch.size() - len(entry.value or b"")
-        if room < 0 and batch.record_count():
+        if room >= 0 and _append(batch, entry, now_ms):
+            continue
+        if batch.record_count():
             futures.append(await producer.send_batch(batch, topic, partition=partition))
             batch = producer.create_batch()
-        if not _append(batch, entry, now_ms):
-            raise ValueError(f"a record for {topic} is larger than a batch may be")
+        # The first record of a batch fits, however large: the broker may refuse it.
+        _append(batch, entry, now_ms)
     if batch.record_count():
         futures.append(await producer.send_batch(batch, topic, partition=partition))
     return futures

@@ -280,6 +280,16 @@ def test_too_large_a_submission_is_refused_when_its_ids_can_be_read() -> None:
     assert dict(letter.headers)["reason"] == b"TOO_LARGE"
 
 
+def test_a_record_that_could_not_be_moved_is_a_dead_letter() -> None:
+    """R38: beyond the record limit the ids are not looked for, headers counted."""
+    bench = Bench(max_record_bytes=3000)
+    plan = submission(steps([]))
+    headers = [("h", b"x" * 3000)]
+    (letter,) = sent_to(bench.admit(plan, headers=headers), "rejected")
+    assert dict(letter.headers)["reason"] == b"TOO_LARGE"
+    assert requests(bench.admit(plan))
+
+
 # -- deadlines
 
 

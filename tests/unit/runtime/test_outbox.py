@@ -82,14 +82,16 @@ def test_large_records_get_batches_of_their_own() -> None:
     asyncio.run(scenario())
 
 
-def test_a_record_that_no_batch_can_hold_is_an_error() -> None:
-    """Nothing is lost silently, however large."""
+def test_a_record_larger_than_any_batch_is_left_to_the_broker() -> None:
+    """Nothing is lost silently, however large: the broker takes or refuses it."""
 
     async def scenario() -> None:
-        outbox = Outbox(SlowProducer())
+        producer = SlowProducer()
+        outbox = Outbox(producer)
         running = asyncio.create_task(outbox.run())
-        with pytest.raises(ValueError, match="larger than a batch"):
-            await outbox.add("t", 0, Entry(b"k", b"x" * 2**21))
+        sizes = [b"s", b"x" * 2**21, b"s"]
+        await asyncio.gather(*[outbox.add("t", 0, Entry(b"k", v)) for v in sizes])
+        assert producer.batches["t"] == [1, 1, 1]
         running.cancel()
 
     asyncio.run(scenario())

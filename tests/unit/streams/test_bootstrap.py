@@ -75,7 +75,7 @@ def test_more_replicas_than_needed_fit() -> None:
         (TOPICS.plans, {"cleanup_policy": "compact"}, "needs delete"),
         (TOPICS.plans, {"retention_ms": "1000"}, "needs at least 604800000"),
         (TOPICS.plans, {"retention_bytes": "1000"}, "needs -1"),
-        (TOPICS.commands, {"max_message_bytes": "1048588"}, "needs at least 8454144"),
+        (TOPICS.commands, {"max_message_bytes": "1048588"}, "needs 8454144"),
         (TOPICS.halts, {"retention_ms": "-1"}, "needs at most 3600000"),
         (TOPICS.changelog, {"cleanup_policy": "compact,delete"}, "needs compact"),
         (TOPICS.changelog, {"unclean_leader_election_enable": "true"}, "needs false"),
