@@ -58,9 +58,10 @@ def decode(data: bytes, models: tuple[type[R], ...]) -> tuple[type[R], dict[str,
     Raises:
         DecodeError: The bytes follow another schema, or none.
     """
-    model = _by_header(models).get(data[:HEADER_BYTES])
-    if model is None:
+    place = _places(models).get(data[:HEADER_BYTES])
+    if place is None:
         raise _foreign(data, models)
+    model = models[place]
     return model, _read(model, data, HEADER_BYTES)
 
 
@@ -94,8 +95,8 @@ def _reader(model: type[Record]) -> Reader:
 
 
 @cache
-def _by_header(models: tuple[type[R], ...]) -> dict[bytes, type[R]]:
-    return {header_of(model): model for model in models}
+def _places(models: tuple[type[Record], ...]) -> dict[bytes, int]:
+    return {header_of(model): place for place, model in enumerate(models)}
 
 
 def _foreign(data: bytes, models: tuple[type[Record], ...]) -> Exception:
