@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Protocol
 
 from aiokafka.admin import AIOKafkaAdminClient
@@ -29,9 +29,21 @@ async def connect(client: Startable, settings: Settings) -> None:
     Raises:
         BrokerUnreachable: No broker answered within `connect_timeout_ms`.
     """
+    starting = asyncio.create_task(_start(client, settings))
     try:
-        async with asyncio.timeout(settings.connect_timeout_ms / 1000):
-            await client.start()
+        await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        # aiokafka forgets an open socket when it is cancelled while it connects.
+        await asyncio.wait({starting})
+        await _close(client)
+        raise
+
+
+async def _start(client: Startable, settings: Settings) -> None:
+    try:
+        with _quiet():
+            async with asyncio.timeout(settings.connect_timeout_ms / 1000):
+                await client.start()
     except CONNECTION_ERRORS as error:
         await _close(client)
         raise BrokerUnreachable(settings.broker, reason_of(error)) from error
@@ -57,6 +69,18 @@ async def admin(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
 def quieten() -> None:
     """Keep aiokafka's own lines off the terminal: our errors say it in one."""
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep aiokafka from logging, as several errors, what we raise as one."""
+    logger = logging.getLogger("aiokafka")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 async def _close(client: Startable) -> None:
