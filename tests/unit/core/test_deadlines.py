@@ -151,15 +151,18 @@ def test_an_attempt_that_is_started_too_often_fails(most: int) -> None:
     assert json.loads(run.failure.context) == {"attempt": 1, "delivery": most + 1}
 
 
-def test_each_attempt_has_its_own_deliveries() -> None:
-    """R29: `delivery` counts starts of an attempt."""
-    policy = retry(2, "CARD_DECLINED")
+@pytest.mark.parametrize("backoff_ms", [0, 10])
+@pytest.mark.parametrize("names", ["abc", "xyz"])
+def test_each_attempt_has_its_own_deliveries(backoff_ms: int, names: str) -> None:
+    """R29: `delivery` counts starts of an attempt, by whomever."""
+    policy = retry(2, "CARD_DECLINED", backoff_ms=backoff_ms)
     run = Run(terms(step(0, on_failure="retry"), retry_policy=policy))
-    for number in range(3):
-        run.start(0, f"w{number}")
+    for name in "abc":
+        run.start(0, name)
     run.fail(0)
-    for number in range(3):
-        run.start(0, f"w{number}", attempt=2)
+    run.retry_fires(0, 2)
+    for name in names:
+        assert run.start(0, name, attempt=2)
     assert run.progress.is_open
     run.succeed(0, attempt=2)
     assert run.result.status is Status.SUCCESS
