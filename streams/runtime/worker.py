@@ -165,10 +165,11 @@ class WorkerHost:
         self._spawn(watched("reading halts", halts.run()))
         self._spawn(watched("committing offsets", self._commit_often()))
 
-    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(coroutine)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
+        return task
 
     async def _find_positions(self, new: frozenset[TP]) -> None:
         """Ask where the group stands and where the logs end.
@@ -203,7 +204,9 @@ class WorkerHost:
     ) -> None:
         logger.error("a step request at %s is unreadable: %s", position, error)
         dead_letter = self._dead_letter(position, record, error)
-        self._spawn(watched("sending a dead letter", dead_letter))
+        sent = self._spawn(watched("sending a dead letter", dead_letter))
+        # Told now, in order: else what lies behind it would be committed before it.
+        self._started.engine.skip(position, after=sent)
 
     async def _dead_letter(
         self, position: Position, record: Any, error: codec.DecodeError
@@ -213,9 +216,7 @@ class WorkerHost:
         topic = self._topics.rejected
         partition = position.partition % topic.partitions
         entry = Entry(record.key, record.value, headers)
-        parts = self._started
-        await parts.outbox.add(topic.name, partition, entry)
-        parts.engine.skip(position)
+        await self._started.outbox.add(topic.name, partition, entry)
 
     def _throttle(self) -> None:
         """Pause fetching while the window is full; the engine has room again later."""
