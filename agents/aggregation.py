@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json.scanner
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Never
+from typing import TYPE_CHECKING, Any
 
 from agents.core import events
 from agents.effects import SourceRecord
 from schemas import codec
 from schemas.errors import ErrorCode, ExecutionError, make_error
+from schemas.opaque import is_json
 from schemas.record import Record
 from schemas.steps import StepFailed, StepStarted, StepSucceeded, StepWarned
 
@@ -79,31 +79,10 @@ def _unfit(
     if size > terms.max_step_result_bytes:
         message = f"the result has {size} bytes of {terms.max_step_result_bytes}"
         return make_error(ErrorCode.RESOURCE_EXHAUSTED, message, step_id=step_id)
-    if not _is_json(result):
+    if not is_json(result):
         message = "the step worker's result is not JSON"
         return make_error(ErrorCode.UNKNOWN_ERROR, message, step_id=step_id)
     return None
-
-
-def _refuse_constant(name: str) -> Never:
-    raise ValueError(f"{name} is no JSON")
-
-
-_decoder: Any = json.JSONDecoder(
-    parse_int=len, parse_float=len, parse_constant=_refuse_constant
-)
-_scan: Callable[[str, int], tuple[object, int]] = json.scanner.make_scanner(_decoder)
-"""Finds where a JSON value ends; numbers are not converted."""
-
-
-def _is_json(text: str) -> bool:
-    """Whether the text is one JSON value; nothing of it is kept (§6.16)."""
-    text = text.strip(" \t\r\n")
-    try:
-        _, end = _scan(text, 0)
-    except (StopIteration, ValueError, RecursionError):
-        return False
-    return end == len(text)
 
 
 def _failed(fields: dict[str, Any]) -> events.Event:
