@@ -592,7 +592,7 @@ def test_a_submission_beyond_every_limit_is_refused_at_once(
 
 async def ids_of(results: AsyncIterator[Any], count: int) -> set[str]:
     """Read so many results, and not one more within a moment."""
-    found = set()
+    found: set[str] = set()
     async with asyncio.timeout(TIMEOUT):
         while len(found) < count:
             found.add((await anext(results)).result.plan_id)
