@@ -28,7 +28,7 @@ lint: setup ## Run the linters and type checkers alone
 	@$(BIN)/ruff check $(CODE)
 	@$(BIN)/ruff format --check $(CODE)
 	@$(BIN)/mypy $(CODE)
-	@$(BIN)/pyright $(CODE)
+	@$(BIN)/pyright
 	@$(BIN)/lint-imports --no-logo
 
 chaos: setup ## Kill processes and brokers under load, and check what is promised

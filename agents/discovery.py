@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 import traceback
 from collections.abc import Iterable
 from importlib.metadata import EntryPoint, entry_points
