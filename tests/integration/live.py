@@ -78,10 +78,13 @@ class Live:
         await self.ledger.start()
 
     async def stop(self) -> None:
-        """Stop everything."""
+        """Stop everything; nothing that ran may have gone wrong unseen."""
         await self.producer.stop()
         await self.ledger.stop()
-        await self.system.stop()
+        codes = await self.system.stop()
+        assert set(codes) <= {0}, codes
+        for member in self.system.members:
+            assert "Traceback" not in member.log.read_text(), member.log
 
     async def _execute(
         self, submissions: tuple[dict[str, Any], ...], timeout: float

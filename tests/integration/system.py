@@ -133,9 +133,12 @@ class System:
         """The members with this role."""
         return [member for member in self.members if member.arguments[0] == role]
 
-    async def stop(self) -> None:
-        """Stop everything; a member that does not stop in time fails the test."""
-        await asyncio.gather(*[member.stop() for member in self.members])
+    async def stop(self) -> list[int]:
+        """Stop everything; the exit codes.
+
+        A member that does not stop in time fails the test.
+        """
+        return await asyncio.gather(*[member.stop() for member in self.members])
 
     def client(self, **options: Any) -> PlanClient:
         """A client of this installation, not started."""
