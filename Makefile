@@ -6,6 +6,7 @@ export PYTHON
 
 VENV := .venv
 BIN := $(VENV)/bin
+LOCKED := $(VENV)/.locked
 READY := $(VENV)/.ready
 CODE := $(wildcard schemas agents streams tests benchmarks examples tools)
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet
@@ -28,7 +29,7 @@ lint: setup ## Run the linters and type checkers alone
 	@$(BIN)/ruff check $(CODE)
 	@$(BIN)/ruff format --check $(CODE)
 	@$(BIN)/mypy $(CODE)
-	@$(BIN)/pyright
+	@$(BIN)/pyright --pythonpath $(BIN)/python
 	@$(BIN)/lint-imports --no-logo
 
 chaos: setup ## Kill processes and brokers under load, and check what is promised
@@ -56,12 +57,15 @@ clean: ## Remove all that these commands made in this directory
 
 setup: $(READY)
 
-# Made anew whenever the lock changes. pip checks every download against the lock; the
-# project itself goes in last, in place, with nothing left to resolve.
-$(READY): constraints.txt pyproject.toml
+# Made anew whenever the lock changes; pip checks every download against its hashes.
+$(LOCKED): constraints.txt
 	@python=$$(tools/find-python.sh) || exit 1; \
 	  echo "Setting up $(VENV) with $$($$python --version) (about half a minute)"; \
 	  $$python -m venv --clear $(VENV)
 	@$(PIP) install --require-hashes -r constraints.txt
+	@touch $@
+
+# The project itself goes in last, in place, with nothing left to resolve.
+$(READY): $(LOCKED) pyproject.toml
 	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
