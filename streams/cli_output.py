@@ -67,6 +67,11 @@ def reported() -> Iterator[None]:
         # when it flushes stdout at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(ExitCode.OK) from None
+    except OSError as error:
+        if error.filename is None:
+            raise
+        complain(f"{error.filename}: {error.strerror}")
+        raise typer.Exit(ExitCode.USAGE) from None
     except ModuleNotFoundError as error:
         if error.name not in _DEVKIT:
             raise

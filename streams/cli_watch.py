@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from schemas.codec import DecodeError
 from schemas.results import Status
+from schemas.validation import is_uuid4
 from streams.bootstrap import require
 from streams.cli_loop import run_async
 from streams.cli_output import ExitCode, complain, worst
@@ -36,6 +37,8 @@ class Watch:
 def run(settings: Settings, how: Watch) -> int:
     """Print results; return the exit code."""
     since = instant(how.since, now_ms())
+    if wrong := [each for each in how.plan_ids if not is_uuid4(each)]:
+        raise SettingsError([f"{each!r} is no plan id" for each in wrong])
     if how.plan_ids:
         return run_async(_watch_plans(settings, how, since))
     return run_async(_watch_all(settings, how, since))

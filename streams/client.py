@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
 from aiokafka import AIOKafkaProducer
 
@@ -18,7 +18,7 @@ from streams.broker import CONNECTION_ERRORS, connect, reason_of
 from streams.config import Settings
 from streams.exceptions import ClientStopped, InvalidPlan, SubmissionRefused
 from streams.results import ResultStream
-from streams.submissions import Completed, complete, now_ms, write
+from streams.submissions import Completed, Members, complete, now_ms, write
 from streams.topics import Topics, partition_of
 from streams.waiting import Waiting
 
@@ -125,7 +125,7 @@ class PlanClient:
         environment: Mapping[str, Any],
         *,
         validate: bool = True,
-        **members: str | int | Mapping[str, str] | None,
+        **members: Unpack[Members],
     ) -> Submitted:
         """Submit a plan, and wait until the broker has it.
 
@@ -245,5 +245,5 @@ def validated(value: bytes) -> PlanSubmission:
 def _peeked(value: bytes) -> Ids:
     ids = peek_ids(value)
     if ids is None:
-        raise SubmissionRefused("?", "it has no valid plan.id and execution_id")
+        raise SubmissionRefused(None, "it has no valid plan.id and execution_id")
     return ids

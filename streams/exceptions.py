@@ -82,10 +82,11 @@ class InvalidPlan(PlanstreamError):
 
 
 class SubmissionRefused(PlanstreamError):
-    """The broker did not acknowledge a submission: it may or may not lie there."""
+    """A submission was not acknowledged; if the broker timed out, it may lie there."""
 
-    def __init__(self, plan_id: str, reason: str) -> None:
-        super().__init__(f"plan {plan_id} was not acknowledged: {reason}")
+    def __init__(self, plan_id: str | None, reason: str) -> None:
+        what = "it was not sent" if plan_id is None else f"plan {plan_id} was not taken"
+        super().__init__(f"{what}: {reason}")
         self.plan_id = plan_id
         self.reason = reason
 

@@ -6,7 +6,8 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import Any
+from json.encoder import encode_basestring as quoted
+from typing import Any, TypedDict, Unpack
 
 from schemas.codec import to_json
 from schemas.json_scan import array_reader, raw, raw_members, read_whole
@@ -44,6 +45,18 @@ def step_id(plan_id: str, name: str) -> str:
     return str(uuid.UUID(bytes=digest, version=4))
 
 
+class Members(TypedDict, total=False):
+    """The members of a submission beside plan and environment (§2)."""
+
+    execution_id: str | None
+    started_at: int | None
+    deadline_ms: int | None
+    user_id: str | None
+    request_id: str | None
+    correlation_context: Mapping[str, str] | None
+    parent_execution_id: str | None
+
+
 @dataclass(frozen=True, slots=True)
 class Completed:
     """A submission with nothing missing that can be filled in."""
@@ -56,7 +69,7 @@ class Completed:
 def write(
     plan: Mapping[str, Any] | Plan,
     environment: Mapping[str, Any],
-    **members: str | int | Mapping[str, str] | None,
+    **members: Unpack[Members],
 ) -> str:
     """Write a submission as JSON text, from Python values.
 
@@ -99,12 +112,12 @@ def complete(text: str, now: int, *, renew: bool = False) -> Completed:
         for name in ("execution_id", "started_at", "deadline_ms"):
             submission.pop(name, None)
         plan.pop("id", None)
-    plan.setdefault("id", dump(new_id()))
+    plan.setdefault("id", quoted(new_id()))
     plan.setdefault("version", "1")
     plan.setdefault("created_at", str(now))
     steps = _name_steps(plan)
     submission["plan"] = _object(plan)
-    submission.setdefault("execution_id", dump(new_id()))
+    submission.setdefault("execution_id", quoted(new_id()))
     submission.setdefault("started_at", str(now))
     submission.setdefault("environment", "{}")
     submission.setdefault("deadline_ms", _deadline(submission, plan))
@@ -136,7 +149,7 @@ def _name_steps(plan: dict[str, str]) -> dict[str, str]:
 def _rename(step: dict[str, str], ids: Mapping[str, str]) -> str:
     name = _string(step.get("id", "null"))
     if name in ids:
-        step["id"] = dump(ids[name])
+        step["id"] = quoted(ids[name])
     depends_on = load(step.get("depends_on", "null"))
     if isinstance(depends_on, list):
         step["depends_on"] = dump([_named(each, ids) for each in depends_on])

