@@ -16,6 +16,29 @@ log = logging.getLogger(__name__)
 FROZEN_FACTOR = 1.5
 """Of the limit: when even this module's thread gets no turn, the process is ended."""
 
+STACK_LINES = 10
+"""Frames shown, the innermost: those of the handler, not of what runs the loop."""
+
+
+class Silence:
+    """How long there has been no beat, by looks that come about every period."""
+
+    def __init__(self, period: float, now: float) -> None:
+        self._period = period
+        self._looked = now
+        self._beats = 0
+        self._silent = 0.0
+
+    def measure(self, beats: int, now: float) -> tuple[float, float]:
+        """The silence at the last look, and at this one, in seconds."""
+        # Looks that come late were held up themselves: the process was stopped as a
+        # whole, and no handler is to blame for that.
+        passed = min(now - self._looked, 2 * self._period)
+        before = self._silent
+        self._silent = before + passed if beats == self._beats else 0.0
+        self._beats, self._looked = beats, now
+        return before, self._silent
+
 
 class Watchdog:
     """A thread that expects signs of life from an event loop.
@@ -71,15 +94,10 @@ class Watchdog:
         self._timer = self._loop.call_later(self._period, self._beat)
 
     def _watch(self) -> None:
-        seen, silent, looked = 0, 0.0, time.monotonic()
+        silence = Silence(self._period, time.monotonic())
         while not self._stopped.wait(self._period):
             self._arm()
-            # A process that was stopped as a whole was not blocked by a handler.
-            passed = min(time.monotonic() - looked, 2 * self._period)
-            looked = time.monotonic()
-            before = silent
-            silent = silent + passed if seen == self._beats else 0.0
-            seen = self._beats
+            before, silent = silence.measure(self._beats, time.monotonic())
             if before < self._warn_after <= silent:
                 log.warning("%s\n%s", self._finding(silent), self._stack())
             if before < self._limit <= silent:
@@ -93,7 +111,7 @@ class Watchdog:
 
     def _stack(self) -> str:
         frame = sys._current_frames().get(self._loop_thread)  # noqa: SLF001 (no other way)
-        return "".join(traceback.format_stack(frame))
+        return "".join(traceback.format_stack(frame, limit=STACK_LINES))
 
     def _arm(self) -> None:
         if self._last_words is not None:

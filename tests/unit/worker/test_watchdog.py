@@ -16,6 +16,7 @@ import pytest
 
 from agents import StepContext
 from agents.handlers import Registry
+from agents.watchdog import Silence
 from tests.unit.worker.harness import bench, in_loop
 
 ROOT = Path(__file__).parents[3]
@@ -89,6 +90,22 @@ async def test_a_process_that_was_stopped_is_no_offence(
             await asyncio.sleep(0.5)
             assert b.fatal == []
     assert caplog.records == []
+
+
+def test_silence_is_what_passes_between_beats() -> None:
+    """A beat ends it."""
+    silence = Silence(1.0, now=0.0)
+    assert silence.measure(1, 1.0) == (0, 0)
+    assert silence.measure(1, 2.0) == (0, 1)
+    assert silence.measure(1, 3.5) == (1, 2.5)
+    assert silence.measure(2, 4.5) == (2.5, 0)
+
+
+def test_a_late_look_counts_little() -> None:
+    """The thread was stopped too: nobody can say what the loop would have done."""
+    silence = Silence(1.0, now=0.0)
+    silence.measure(1, 1.0)
+    assert silence.measure(1, 100.0) == (0, 2)
 
 
 FROZEN = """
