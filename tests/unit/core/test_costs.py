@@ -1,5 +1,6 @@
 """What a fold costs: counted in executed bytecodes, not in time."""
 
+import gc
 import sys
 from collections.abc import Callable
 from types import FrameType
@@ -35,11 +36,14 @@ def opcodes(work: Callable[[], object]) -> int:
         return trace
 
     before = sys.gettrace()
+    # A collection would run others' finalizers and callbacks, and count them.
+    gc.disable()
     sys.settrace(trace)
     try:
         work()
     finally:
         sys.settrace(before)
+        gc.enable()
     return count
 
 

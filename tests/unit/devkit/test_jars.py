@@ -1,8 +1,9 @@
 import hashlib
-import multiprocessing
+import subprocess
+import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ def jar(number: int) -> Jar:
     return Jar("org.example", f"jar{number}", "1.0", len(data), digest)
 
 
+ROOT = Path(__file__).parents[3]
 THREE = tuple(jar(number) for number in (1, 2, 3))
 
 
@@ -141,30 +143,34 @@ def test_a_new_lock_is_checked_anew(repository: Repository, tmp_path: Path) -> N
     assert not are_verified(tmp_path, THREE[:1])
 
 
-def _provide(directory: Path, wanted: Sequence[Jar], log: Path) -> None:
-    stand_in = Repository()
-    stand_in.delay_s = 0.1
-    vars(jars)["_download"] = stand_in.download
-    provide(directory, wanted)
-    with log.open("a") as file:
-        file.writelines(f"{name}\n" for name in stand_in.served)
+_STARTED_TOGETHER = """
+import sys
+from pathlib import Path
+from streams.devkit import jars
+from tests.unit.devkit.test_jars import THREE, Repository
+
+stand_in = Repository()
+stand_in.delay_s = 0.1
+jars._download = stand_in.download
+jars.provide(Path(sys.argv[1]), THREE)
+print(*stand_in.served)
+"""
 
 
 def test_processes_that_start_together_do_not_disturb_each_other(
     tmp_path: Path,
 ) -> None:
     """One fetches, the others wait for it."""
-    spawn = multiprocessing.get_context("spawn")
-    log = tmp_path / "log"
-    arguments = (tmp_path / "cache", THREE, log)
-    processes = [spawn.Process(target=_provide, args=arguments) for _ in range(4)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(60)
+    command = [sys.executable, "-c", _STARTED_TOGETHER, str(tmp_path / "cache")]
+    processes = [
+        subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        for _ in range(4)
+    ]
+    outputs = [process.communicate(timeout=60)[0] for process in processes]
 
-    assert [process.exitcode for process in processes] == [0] * 4
-    assert sorted(log.read_text().split()) == [each.filename for each in THREE]
+    assert [process.returncode for process in processes] == [0] * 4
+    assert outputs.count("\n") == 3
+    assert sorted(" ".join(outputs).split()) == [each.filename for each in THREE]
 
 
 def test_the_lock_is_complete() -> None:
