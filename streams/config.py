@@ -160,8 +160,6 @@ class Settings(BaseSettings):
     commit_interval_ms: Positive = 25
     commit_rows: Positive = 1_000
     commit_timeout_ms: Positive = 60_000
-    error_handler: Annotated[str | None, Field(pattern=r"^[\w.]+:[\w.]+$")] = None
-    """A callable, `package.module:function`, that gets every failure (R42)."""
 
     # The step worker.
     queues: Annotated[tuple[QueueName, ...], NoDecode, BeforeValidator(_commas)] = (

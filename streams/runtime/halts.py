@@ -11,6 +11,7 @@ from aiokafka.structs import TopicPartition
 from schemas import codec
 from schemas.steps import ExecutionHalted
 from streams.config import Settings
+from streams.runtime.replay import read_from_start
 
 logger = logging.getLogger("planstream.worker")
 
@@ -34,9 +35,7 @@ class HaltReader:
     async def start(self) -> None:
         """Read what lies there: what killed a worker must not run again (R29)."""
         await self._consumer.start()
-        self._consumer.assign([self._tp])
-        await self._consumer.seek_to_beginning(self._tp)
-        end = (await self._consumer.end_offsets([self._tp]))[self._tp]
+        end = (await read_from_start(self._consumer, [self._tp]))[self._tp]
         while await self._consumer.position(self._tp) < end:
             await self._read(timeout_ms=200)
 

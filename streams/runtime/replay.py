@@ -44,9 +44,7 @@ async def _read_to_ends(
     consumer: AIOKafkaConsumer, changelog: str, tables: Mapping[int, Tables]
 ) -> int:
     into = {TopicPartition(changelog, number): each for number, each in tables.items()}
-    consumer.assign(list(into))
-    ends = await consumer.end_offsets(list(into))
-    await consumer.seek_to_beginning(*into)
+    ends = await read_from_start(consumer, list(into))
     unread = {tp for tp in into if ends[tp] > 0}
     rows = 0
     while unread:
@@ -59,3 +57,19 @@ async def _read_to_ends(
         # By position, not by the last record: the log ends with a commit marker.
         unread = {tp for tp in unread if await consumer.position(tp) < ends[tp]}
     return rows
+
+
+async def read_from_start(
+    consumer: AIOKafkaConsumer, tps: list[TopicPartition]
+) -> dict[TopicPartition, int]:
+    """Assign partitions and stand at their starts; return their ends as of now.
+
+    With an explicit seek: aiokafka's `seek_to_beginning` right after `assign` races
+    with the reset that the assignment began, and may never return.
+    """
+    begins = await consumer.beginning_offsets(tps)
+    ends: dict[TopicPartition, int] = await consumer.end_offsets(tps)
+    consumer.assign(tps)
+    for tp, begin in begins.items():
+        consumer.seek(tp, begin)
+    return ends
