@@ -172,6 +172,14 @@ def test_errors_may_be_models_or_fields(nested: str) -> None:
     assert view(restore(run.terms, 0, rows.items())) == view(run.progress)
 
 
+def test_a_step_that_succeeded_at_last_keeps_no_errors() -> None:
+    """Nothing shows them any more; its row is small."""
+    run = busy()
+    run.succeed(7, attempt=2)
+    fields = row_fields(run.progress, 7, 0)
+    assert (fields["attempt"], fields["errors"]) == (2, ())
+
+
 def test_a_row_is_complete_but_for_the_result() -> None:
     """The core never sees what a step returned (§6.16)."""
     fields = row_fields(busy().progress, 2, 123)
