@@ -64,7 +64,7 @@ def run(
         complain(*surprises)
         return ExitCode.NOT_SUCCESS
     if not as_json:
-        _summarize(tracked, here, time.monotonic() - began)
+        _summarize(settings, here, time.monotonic() - began)
     return ExitCode.OK
 
 
@@ -114,30 +114,29 @@ def _interruptible() -> Iterator[None]:
 
 
 def _surprises(tracked: Sequence[Tracked]) -> list[str]:
-    return [
-        f"the plan {plan.name} {surprise}"
-        for plan in tracked
-        for surprise in plan.surprises()
-    ]
+    found = [(plan.name, plan.surprise) for plan in tracked]
+    return [f"the plan {name} {surprise}" for name, surprise in found if surprise]
 
 
-def _summarize(tracked: Sequence[Tracked], here: Home, took: float) -> None:
-    screen = Screen()
+def _summarize(settings: Settings, here: Home, took_s: float) -> None:
+    borrowed = "broker" in settings.model_fields_set
+    broker = f" --broker {settings.broker}" if borrowed else ""
+    stopped = "The" if borrowed else "Kafka, the"
     program = _program()
     reports = shown(here.reports)
-    screen.say(
+    Screen().say(
         "",
-        f"All {len(tracked)} plans ended as they should. It took {took:.1f} s in all;",
-        "Kafka, the coordinator and the worker have been stopped, their data removed.",
+        f"All plans ended as they should; it took {took_s:.1f} s in all.",
+        f"{stopped} coordinator and the worker have been stopped.",
         "",
-        f"  reports     {reports}/*.md",
-        f"  plans       {reports}/plans/*.json",
-        f"  handlers    {shown(Path(demo_handlers.__file__))}",
+        f"  reports    {reports}/*.md",
+        f"  plans      {reports}/plans/*.json",
+        f"  handlers   {shown(Path(demo_handlers.__file__))}",
         "",
         "Try next, in two terminals (Ctrl-C ends the first):",
-        f"  {program} dev --handlers {demo_handlers.__name__}",
-        f"  {program} submit --fill --watch {reports}/plans/json.json",
-        f"  {program} watch --since 1h",
+        f"  {program} dev{broker} --handlers {demo_handlers.__name__}",
+        f"  {program} submit{broker} --fill --watch {reports}/plans/json.json",
+        f"  {program} watch{broker} --since 1h",
     )
 
 

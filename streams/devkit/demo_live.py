@@ -23,8 +23,9 @@ FRAMES_PER_SECOND = 10
 class LiveScreen(Screen):
     """Shows a table that moves while plans run, and at the end how they ended."""
 
-    def __init__(self) -> None:
-        super().__init__(Console(highlight=False, markup=False, emoji=False))
+    def __init__(self, console: Console | None = None) -> None:
+        # It breaks long lines itself, to put what is below a line under it.
+        super().__init__(console or Console(highlight=False, markup=False, emoji=False))
         self._spinner = Spinner("dots")
         self._plans: Sequence[Tracked] = ()
         self._live: Live | None = None
@@ -48,7 +49,7 @@ class LiveScreen(Screen):
         if self._live is None:
             self._live = Live(
                 console=self.console,
-                get_renderable=self._render,
+                get_renderable=self.render,
                 refresh_per_second=FRAMES_PER_SECOND,
                 transient=True,
             )
@@ -76,7 +77,8 @@ class LiveScreen(Screen):
         """Write a line, and what does not fit into it, under the one before."""
         self.console.print(Padding(line, (0, 0, 0, NAME_WIDTH)))
 
-    def _render(self) -> RenderableType:
+    def render(self) -> RenderableType:
+        """Show the plans, and what is being done."""
         if not self._plans:
             return self._spinner
         table = Table.grid(padding=(0, 1))

@@ -134,30 +134,32 @@ class Tracked:
         answer = self.returned("report")
         return None if answer is None else Path(answer["report"])
 
-    def surprises(self) -> list[str]:
-        """Say what did not come out as expected."""
+    @property
+    def surprise(self) -> str | None:
+        """What did not come out as expected, in words."""
         if self.rejected is not None:
-            return [f"was rejected: {self.rejected.reason}: {self.rejected.detail}"]
+            return f"was rejected: {self.rejected.reason}: {self.rejected.detail}"
         if self.result is None:
-            return [
-                f"has no result: {len(self.completed)} of {self.total} steps completed"
-            ]
-        return list(self._differences(self.result))
+            so_far = f"{len(self.completed)} of {self.total}"
+            return f"has no result ({so_far} steps completed)"
+        return self._difference(self.result)
 
-    def _differences(self, result: PlanResult) -> list[str]:
+    def _difference(self, result: PlanResult) -> str | None:
         expected = self.demo.expected
-        found = []
         if result.status is not expected.status:
-            found.append(f"ended in {result.status}, not in {expected.status}")
+            return f"ended in {result.status}, not in {expected.status}"
         codes = tuple(error.error_code for error in self.causes())
         if codes != expected.codes:
-            want = " because of ".join(expected.codes) or "no error"
-            found.append(f"has {' because of '.join(codes) or 'no error'}, not {want}")
+            return f"ended with {_chain(codes)}, not with {_chain(expected.codes)}"
         if expected.retried and expected.retried not in self.retried():
-            found.append(f"did not try {expected.retried} again")
+            return f"did not try {expected.retried} again"
         if self.demo.reports and not _has_text(self.report):
-            found.append("has left no report")
-        return found
+            return "has left no report"
+        return None
+
+
+def _chain(codes: tuple[str, ...]) -> str:
+    return " because of ".join(codes) or "no error"
 
 
 def _has_text(file: Path | None) -> bool:

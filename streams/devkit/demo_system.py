@@ -25,6 +25,8 @@ from streams.topics import Topics
 HANDLERS = "streams.devkit.demo_handlers"
 PARTITIONS = 4
 READY_WITHIN_S = 60.0
+GONE = (NoError.errno, UnknownTopicOrPartitionError.errno)
+"""What the broker says of a topic that it has deleted, or that was never created."""
 WATCH_EVERY_S = 0.2
 
 
@@ -156,18 +158,22 @@ async def _topics(site: Site, screen: Screen) -> AsyncIterator[None]:
     try:
         created = await bootstrap.create(site.settings)
         await bootstrap.require(site.settings)
-        screen.done("topics", f"{len(created)}: {created[0]}, …")
+        where = f" at {site.settings.broker}" if site.is_borrowed else ""
+        screen.done("topics", f"{len(created)}{where}, {site.settings.prefix}…")
         yield
     except BrokerUnreachable:
         raise
     except BaseException:
-        await _clear(site)
+        await _clear(site, screen)
         raise
-    await _clear(site)
+    await _clear(site, screen)
 
 
-async def _clear(site: Site) -> None:
-    """Delete the topics from a borrowed broker, or say why that is not possible."""
+async def _clear(site: Site, screen: Screen) -> None:
+    """Delete the topics from a borrowed broker, or say why that is not possible.
+
+    The groups it forgets by itself, now that they have neither members nor offsets.
+    """
     if not site.is_borrowed:
         return
     names = [topic.name for topic in Topics.of(site.settings).all()]
@@ -177,10 +183,14 @@ async def _clear(site: Site) -> None:
     except BrokerUnreachable as error:
         complain(f"the topics {site.settings.prefix}… are left behind: {error}")
         return
-    for name, code in answer.topic_error_codes:
-        if code not in (NoError.errno, UnknownTopicOrPartitionError.errno):
-            why = for_code(code).__name__
-            complain(f"the topic {name} is left behind: the broker says {why}")
+    refused = {
+        name: code for name, code in answer.topic_error_codes if code not in GONE
+    }
+    for name, code in refused.items():
+        why = for_code(code).__name__
+        complain(f"the topic {name} is left behind: the broker says {why}")
+    if not refused:
+        screen.say("", f"The topics {site.settings.prefix}… have been deleted.")
 
 
 def _commands(settings: Settings, folder: Path) -> Iterator[Command]:

@@ -10,7 +10,7 @@ from rich.text import Text
 from schemas.results import Status
 from streams.devkit.demo_progress import Tracked
 
-NAME_WIDTH = 10
+NAME_WIDTH = 9
 STYLES = {Status.SUCCESS: "green", Status.PARTIAL: "yellow", Status.FAILURE: "red"}
 
 
@@ -25,12 +25,12 @@ def heading(plan: Tracked) -> Text:
     took = f"{result.duration_ms / 1000:.2f} s"
     style = f"bold {STYLES[result.status]}"
     rest = f"{steps:<15}{took:>7}  {plan.received.topic}"
-    return Text.assemble(name, (f"{result.status:<9}", style), rest)
+    return Text.assemble(name, (f"{result.status:<8}", style), rest)
 
 
 def particulars(plan: Tracked) -> Iterator[Text]:
     """Say why it ended so, and what it has left."""
-    for surprise in plan.surprises():
+    if (surprise := plan.surprise) is not None:
         yield Text(f"not as expected: it {surprise}", "bold red")
     if plan.demo.purpose:
         yield Text(f"on purpose: {plan.demo.purpose}", "dim")
@@ -56,14 +56,12 @@ def particulars(plan: Tracked) -> Iterator[Text]:
 
 def facts(plan: Tracked) -> dict[str, Any]:
     """Say all that, for programs."""
-    surprises = plan.surprises()
     found: dict[str, Any] = {
         "plan": plan.name,
         "plan_id": plan.submitted.plan_id,
         "execution_id": plan.submitted.execution_id,
         "expected": plan.demo.expected.status,
-        "as_expected": not surprises,
-        "surprises": surprises,
+        "surprise": plan.surprise,
         "status": None,
     }
     if plan.received is not None:
