@@ -119,9 +119,19 @@ def fold_command(state: PartitionState, record: SourceRecord, now: int) -> None:
     plan = state.find_plan(command.plan_id, command.execution_id)
     if plan is None:
         return
+    if not _has_target(command, plan.terms.steps_total):
+        state.effects.ignored["no such step"] += 1
+        return
     event: LimitFired | RetryFired
     if isinstance(command, RetryDue):
         event = RetryFired(command.step_number, command.attempt)
     else:
         event = LimitFired(command.limit, command.step_number, command.attempt)
     state.advance_plan(plan, event, now)
+
+
+def _has_target(command: DeadlineFired | RetryDue, steps_total: int) -> bool:
+    """Whether the plan has what a command is about; ours always are, others may not."""
+    if isinstance(command, DeadlineFired) and command.limit is not Limit.STEP_TIMEOUT:
+        return True
+    return command.step_number is not None and command.step_number < steps_total

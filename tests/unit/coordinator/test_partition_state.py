@@ -9,11 +9,13 @@ import pytest
 from agents.deadlines import DeadlineKind
 from agents.tables import Deadline, Poison, Tables, plan_key, step_key
 from schemas import codec
+from schemas.commands import DeadlineFired, Limit, RetryDue
 from schemas.errors import Severity, make_error
 from schemas.events import PlanExecutionEvent
 from schemas.results import Status
 from schemas.steps import ExecutionHalted, StepRequest
 from tests.unit.coordinator.bench import (
+    COMMANDS_TOPIC,
     OUTCOMES_TOPIC,
     PLANS_TOPIC,
     Bench,
@@ -353,6 +355,25 @@ def test_a_deadline_that_was_armed_anew_does_not_fire_at_its_old_time() -> None:
     bench.tables.drop_deadline(b"p" * 16, 0)
     heap.rebuild()
     assert heap.take_due(10**6) == []
+
+
+@pytest.mark.parametrize("number", [1, 2**40, None])
+def test_commands_about_steps_that_are_not_there_change_nothing(
+    number: int | None,
+) -> None:
+    """What others put on the commands topic is counted; it never raises."""
+    bench, plan = Bench(), submission(steps([]))
+    bench.admit(plan)
+    ids = {"plan_id": plan["plan"]["id"], "execution_id": plan["execution_id"]}
+    fields = {**ids, "step_number": number, "attempt": 1, "due_at": 1}
+    limit = {**fields, "limit": Limit.STEP_TIMEOUT}
+    values = [codec.encode_fields(DeadlineFired, limit)]
+    if number is not None:
+        values.append(codec.encode_fields(RetryDue, fields))
+    for value in values:
+        effects = bench.fold(COMMANDS_TOPIC, value)
+        assert not effects.records
+        assert effects.ignored == {"no such step": 1}
 
 
 # -- time, retention, poison
