@@ -52,7 +52,7 @@ lock-jars: setup ## Make the lock of the embedded broker's jars anew
 
 clean: ## Remove all that these commands made in this directory
 	@rm -rf $(VENV) .cache .coverage .coverage.* .hypothesis .import_linter_cache \
-	  .mypy_cache .pytest_cache .ruff_cache dist htmlcov
+	  .mypy_cache .pytest_cache .ruff_cache dist htmlcov planstream-demo
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 setup: $(READY)
