@@ -294,7 +294,7 @@ async def test_each_call_has_its_own_payload() -> None:
 @in_loop
 async def test_a_module_that_a_child_cannot_import() -> None:
     """It was importable in the parent: the worker is broken, not the plan."""
-    echo = FunctionType(plain_handlers.echo.__code__, vars(plain_handlers), "echo")
+    echo = FunctionType(plain_handlers.echo.__code__, plain_handlers.__dict__, "echo")
     echo.__module__ = "no_such_module"
     lost = Registry()
     lost.add("echo", echo)
