@@ -12,15 +12,14 @@ from typing import Any, Final, cast
 
 from agents.core import failures, outcome
 from agents.core.commands import (
-    ArmRetry,
     ArmStepLimit,
     Command,
-    Disarm,
     RequestStep,
     SaveStep,
     StepWarning,
 )
-from agents.core.deadlines import due, step_limit
+from agents.core.consequences import fail, save
+from agents.core.deadlines import step_limit
 from agents.core.events import (
     Event,
     Failed,
@@ -32,11 +31,8 @@ from agents.core.events import (
     Warned,
 )
 from agents.core.progress import FIRST_ATTEMPT, PlanProgress
-from agents.core.retries import Verdict, verdict
 from agents.core.states import StepInput, StepState
-from agents.core.traces import newest
 from schemas.commands import Limit
-from schemas.errors import ExecutionError
 
 MAX_STEP_WARNINGS: Final = 50
 """Further warnings of a step are ignored: its row is written with each of them."""
@@ -107,10 +103,10 @@ def _succeed(
         error = failures.result_too_large(
             progress.terms, step, event.attempt, bounds.max_result_bytes
         )
-        return _fail(progress, step, error, now)
+        return fail(progress, step, error, now)
     progress.result_size = size
     ready = progress.complete(step)
-    commands = [*_save(progress, step), *_request(progress, ready)]
+    commands = [*save(progress, step), *_request(progress, ready)]
     return commands if progress.unfinished else commands + outcome.finish(progress, now)
 
 
@@ -125,7 +121,7 @@ def _start(
         error = failures.delivered_too_often(
             progress.terms, step, event.attempt, delivery
         )
-        return _fail(progress, step, error, now)
+        return fail(progress, step, error, now)
     progress.move(step, StepInput.STARTED)
     notes = progress.note(step)
     notes.starts = (*starts, event.start_id)
@@ -170,7 +166,7 @@ def _report(
 ) -> list[Command]:
     if event.step in progress.notes:
         progress.note(event.step).child_plan_id = None  # its end was reported by this
-    return _fail(progress, event.step, event.error, now)
+    return fail(progress, event.step, event.error, now)
 
 
 def _time_out(
@@ -186,7 +182,7 @@ def _time_out(
     if now < due_at:  # armed anew since: a later start of the same attempt
         return [ArmStepLimit(step, attempt, due_at)]
     error = failures.step_timed_out(progress.terms, step, attempt)
-    return _fail(progress, step, error, now)
+    return fail(progress, step, error, now)
 
 
 def _retry_is_due(
@@ -197,7 +193,7 @@ def _retry_is_due(
 ) -> list[Command]:
     step = event.step
     progress.move(step, StepInput.BACKOFF_OVER)
-    return [*_save(progress, step), RequestStep(step, event.attempt)]
+    return [*save(progress, step), RequestStep(step, event.attempt)]
 
 
 _StepFold = Callable[[PlanProgress, Any, int, Bounds], list[Command]]
@@ -217,87 +213,10 @@ STEP_FOLDS: Final[Mapping[tuple[int, type], _StepFold]] = {
 """Which events count in which state of their step."""
 
 
-# -- failures
-
-
-def _fail(
-    progress: PlanProgress, step: int, error: ExecutionError, now: int
-) -> list[Command]:
-    terms, notes = progress.terms, progress.note(step)
-    error = failures.classified(terms, step, error)
-    notes.errors = newest((*notes.errors, error))
-    means = verdict(terms.policies[step], terms.retry, notes.attempt, error)
-    return _AFTER_FAILURE[means](progress, step, now)
-
-
-def _retry(progress: PlanProgress, step: int, now: int) -> list[Command]:
-    notes = progress.note(step)
-    notes.attempt += 1
-    delay_ms = progress.terms.retry.delay_before(notes.attempt)
-    if delay_ms == 0:
-        progress.move(step, StepInput.RETRY_NOW)
-        return [*_save(progress, step), RequestStep(step, notes.attempt)]
-    progress.move(step, StepInput.RETRY_LATER)
-    notes.end_attempt()
-    notes.due_at = due(now, delay_ms)
-    return [SaveStep(step), ArmRetry(step, notes.attempt, notes.due_at)]
-
-
-def _give_up(progress: PlanProgress, step: int, now: int) -> list[Command]:
-    progress.fail(step, StepInput.GIVEN_UP)
-    return _go_on_without(progress, step, now)
-
-
-def _skip(progress: PlanProgress, step: int, now: int) -> list[Command]:
-    progress.fail(step, StepInput.PASSED_OVER)
-    skipped = failures.shown(progress, step)
-    warning = StepWarning(step, skipped.error_code, skipped.message, now)
-    progress.note(step).warnings += (warning,)
-    return _go_on_without(progress, step, now)
-
-
-def _go_on_without(progress: PlanProgress, step: int, now: int) -> list[Command]:
-    if progress.terms.dependants[step]:
-        error = failures.unresolved(progress, step)
-        return outcome.stop(progress, error, now, failed=step)
-    if not progress.unfinished:
-        return outcome.finish(progress, now)
-    return _save(progress, step)
-
-
-def _halt(progress: PlanProgress, step: int, now: int) -> list[Command]:
-    progress.fail(step, StepInput.STOPPING)
-    error = failures.halted(failures.shown(progress, step))
-    return outcome.stop(progress, error, now, failed=step)
-
-
-def _abort(progress: PlanProgress, step: int, now: int) -> list[Command]:
-    progress.fail(step, StepInput.STOPPING)
-    return outcome.stop(progress, failures.shown(progress, step), now, failed=step)
-
-
-_AFTER_FAILURE: Final[
-    Mapping[Verdict, Callable[[PlanProgress, int, int], list[Command]]]
-] = {
-    Verdict.RETRY: _retry,
-    Verdict.GIVE_UP: _give_up,
-    Verdict.SKIP: _skip,
-    Verdict.HALT: _halt,
-    Verdict.ABORT: _abort,
-}
-
-
 def _request(progress: PlanProgress, steps: list[int]) -> list[Command]:
     for step in steps:
         progress.move(step, StepInput.READY)
     return [RequestStep(step, FIRST_ATTEMPT) for step in steps]
-
-
-def _save(progress: PlanProgress, step: int) -> list[Command]:
-    """Write the row of a step whose attempt is over, and disarm what was armed."""
-    if progress.end_attempt(step):
-        return [Disarm(step), SaveStep(step)]
-    return [SaveStep(step)]
 
 
 # -- events of the plan

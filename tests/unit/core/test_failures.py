@@ -59,8 +59,7 @@ def test_halt_fails_the_plan_with_the_steps_error_as_cause() -> None:
         ("CARD_DECLINED", ERROR, step_id(1)),
     ]
     assert run.failure.cause == reported
-    assert not run.failure.recoverable
-    assert run.failure.cause.recoverable
+    assert [link.recoverable for link in causes(run.failure)] == [False, True]
 
 
 @pytest.mark.parametrize("policy", ["halt", "skip", "retry"])

@@ -263,3 +263,13 @@ def test_warnings_are_saved_and_kept_within_bounds() -> None:
         run.fold(Warned(STEP, 1, "SLOW", f"warning {number}", number))
     assert len(run.progress.warnings()) == 50
     assert run.progress.warnings()[0] == (STEP, "SLOW", "warning 0", 0)
+
+
+def test_all_warnings_of_a_plan_fit_into_its_audit() -> None:
+    """R41: an audit record that is too large could never be published."""
+    run = Run(terms(*[step(number) for number in range(12)]))
+    for number in range(12):
+        for each in range(50):
+            run.fold(Warned(number, 1, "SLOW", f"warning {each}", each))
+    assert len(run.progress.warnings()) == 500
+    assert run.fold(Warned(11, 1, "SLOW", "one more", 1)) == []
