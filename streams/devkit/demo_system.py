@@ -159,7 +159,7 @@ async def _topics(site: Site, screen: Screen) -> AsyncIterator[None]:
         created = await bootstrap.create(site.settings)
         await bootstrap.require(site.settings)
         where = f" at {site.settings.broker}" if site.is_borrowed else ""
-        screen.done("topics", f"{len(created)}{where}, {site.settings.prefix}…")
+        screen.done("topics", f"{len(created)}{where} named {site.settings.prefix}…")
         yield
     except BrokerUnreachable:
         raise
