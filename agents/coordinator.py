@@ -93,9 +93,9 @@ class PartitionState:
         }
 
     @property
-    def has_room(self) -> bool:
-        """Whether another plan may be opened."""
-        return len(self.tables.plans) < self.terms.max_plans_in_flight
+    def room(self) -> int:
+        """How many more plans may be opened."""
+        return max(self.terms.max_plans_in_flight - len(self.tables.plans), 0)
 
     def advance(self, clock: int) -> int:
         """Take the time; it never runs backwards within a partition."""

@@ -45,14 +45,17 @@ class Inbox:
             self._others.append(records)
             self.others_queued += len(records)
 
-    def take(self, *, plans: bool) -> list[Any] | None:
-        """The next chunk; one of new plans only when `plans` are welcome."""
+    def take(self, room: int) -> list[Any] | None:
+        """The next chunk; of new plans no more than there is room for."""
         if self._others:
             records = self._others.popleft()
             self.others_queued -= len(records)
             return records
-        if plans and self._plans:
+        if room and self._plans:
             records = self._plans.popleft()
+            if len(records) > room:
+                self._plans.appendleft(records[room:])
+                records = records[:room]
             self.plans_queued -= len(records)
             return records
         return None
@@ -140,7 +143,7 @@ class PartitionTask:
                 self._housekeeping = False
                 self.state.expire(self._now())
                 self._hand_over(self.state.take_effects(), [], {})
-            chunk = self._inbox.take(plans=self.state.has_room)
+            chunk = self._inbox.take(self.state.room)
             if chunk is None:
                 self._wake.clear()
                 await self._wake.wait()

@@ -421,12 +421,12 @@ def test_a_record_that_crashed_twice_is_a_dead_letter() -> None:
 def test_room_for_plans_is_counted_in_open_ones() -> None:
     """Back-pressure: no room at max_plans_in_flight, room again when one has ended."""
     bench = Bench(max_plans_in_flight=1)
-    room = [bench.state.has_room]
+    room = [bench.state.room]
     (request,) = requests(bench.admit(submission(steps([]))))
-    room.append(bench.state.has_room)
+    room.append(bench.state.room)
     bench.succeed(request)
-    room.append(bench.state.has_room)
-    assert room == [True, False, True]
+    room.append(bench.state.room)
+    assert room == [1, 0, 1]
 
 
 # -- recovery

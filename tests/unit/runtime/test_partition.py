@@ -65,10 +65,24 @@ def test_what_is_started_goes_before_what_is_new() -> None:
     new, done = Source(PLANS_TOPIC, 0, 0, b""), Source(OUTCOMES_TOPIC, 0, 0, b"")
     inbox.put([new])
     inbox.put([done])
-    assert inbox.take(plans=True) == [done]
-    assert inbox.take(plans=False) is None
-    assert inbox.take(plans=True) == [new]
-    assert inbox.take(plans=True) is None
+    assert inbox.take(1) == [done]
+    assert inbox.take(0) is None
+    assert inbox.take(1) == [new]
+    assert inbox.take(1) is None
+
+
+def test_no_more_new_plans_are_taken_than_there_is_room_for() -> None:
+    """A chunk of plans is folded in portions; what is started is always taken whole."""
+    inbox = Inbox(PLANS_TOPIC)
+    new = [Source(PLANS_TOPIC, 0, offset, b"") for offset in range(5)]
+    done = [Source(OUTCOMES_TOPIC, 0, offset, b"") for offset in range(5)]
+    inbox.put(new)
+    assert inbox.take(2) == new[:2]
+    inbox.put(done)
+    assert inbox.take(0) == done
+    assert inbox.plans_queued == 3
+    assert inbox.take(9) == new[2:]
+    assert (inbox.plans_queued, inbox.others_queued) == (0, 0)
 
 
 def test_a_fold_sends_requests_and_commits_its_offset() -> None:
