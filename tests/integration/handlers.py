@@ -43,6 +43,14 @@ async def fail(step: StepContext, payload: dict[str, Any]) -> None:
     )
 
 
+@action("complain")
+async def complain(step: StepContext, payload: dict[str, Any]) -> None:
+    """Fail with so many characters of message and diagnostics."""
+    detail = "d" * int(payload["detail"])
+    message = "m" * int(payload["message"])
+    raise ActionError("COMPLAINT", message, context={"detail": detail})
+
+
 @action("flaky")
 async def flaky(step: StepContext, payload: dict[str, Any]) -> int:
     """Fail until the attempt `succeeds_at`."""
@@ -61,6 +69,12 @@ async def warn(step: StepContext, payload: dict[str, Any]) -> None:
 async def environment(step: StepContext, payload: dict[str, Any]) -> Any:
     """Return the environment value of `name`."""
     return step.environment[payload["name"]]
+
+
+@action("length")
+async def length(step: StepContext, payload: dict[str, Any]) -> int:
+    """Return how long the environment value of `name` is."""
+    return len(step.environment[payload["name"]])
 
 
 @action("depth")
@@ -155,6 +169,21 @@ async def identify(step: StepContext, payload: dict[str, Any]) -> dict[str, Any]
         "correlation_context": dict(step.correlation_context or {}),
         "environment": {name: step.environment[name] for name in step.environment},
     }
+
+
+@action("die-alone")
+def die_alone(step: StepContext, payload: dict[str, Any]) -> None:
+    """Take the process of this handler down."""
+    os._exit(9)
+
+
+@action("plain")
+def plain(step: StepContext, payload: Card) -> Card:
+    """Warn; fail when the card is unknown; else return what it was given."""
+    step.warn("PLAIN", "in a process of its own")
+    if payload.card == "unknown":
+        raise ActionError("NO_CARD", payload.card, context={"pid": os.getpid()})
+    return payload
 
 
 @action("die")

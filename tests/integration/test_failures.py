@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from schemas.errors import ExecutionError, Severity
+from schemas.record import Record
 from schemas.results import Status
 from schemas.steps import StepFailed, StepStarted
 from tests.conftest import Broker
@@ -351,6 +353,61 @@ def test_a_plain_function_runs_in_a_process_of_its_own(system: Live) -> None:
     ran = [trail.succeeded()[each["id"]][0] for each in blocking]
     quick = [done[0] for done in trail.succeeded().values() if done[0] not in ran]
     assert max(each.ended_at for each in quick) < min(each.ended_at for each in ran)
+
+
+def test_a_plain_function_fails_like_any_other(system: Live) -> None:
+    """R6, R26, R27: models, warnings and errors pass between the processes."""
+    good = step("plain", {"card": "c-1", "cents": 5})
+    bad = step("plain", {"card": "unknown", "cents": 5}, on_failure="skip")
+    trail = system.execute(submission(good, bad))
+    assert json.loads(trail.result.result_payload[good["id"]])["card"] == "c-1"
+    cause = trail.error.cause
+    assert cause is not None
+    assert (cause.error_code, cause.message) == ("NO_CARD", "unknown")
+    assert context_of(cause)["pid"] not in (os.getpid(), None)
+    assert [each.code for each in trail.audit.warnings].count("PLAIN") == 2
+    misfit = step("plain", {"card": "c-1"})
+    fatal_error(system.execute(submission(misfit)), "INVALID_PAYLOAD", misfit["id"])
+
+
+def test_a_plain_function_that_takes_its_process_down_fails_alone(
+    system: Live,
+) -> None:
+    """R6, R26: UNKNOWN_ERROR, fatal; the worker starts another process."""
+    bad = step("die-alone", on_failure="skip")
+    fatal_error(system.execute(submission(bad)), "UNKNOWN_ERROR", bad["id"])
+    good = step("plain", {"card": "c-1", "cents": 5})
+    assert system.execute(submission(good)).result.status is Status.SUCCESS
+
+
+def test_a_frozen_worker_does_not_hold_a_step_past_its_limit(system: Live) -> None:
+    """DESIGN §6: the coordinator holds an announced step's limit; no late outcome."""
+    (worker,) = system.system.of("worker")
+    slow = step("sleep", {"ms": 1500}, timeout_ms=1200)
+    made = submission(slow)
+    trail = system.ledger.trails[made["plan"]["id"]]
+
+    async def freeze() -> None:
+        await system.submit(made)
+        assert worker.process is not None
+        await eventually(_outcomes_of(trail), bool)
+        os.kill(worker.process.pid, signal.SIGSTOP)
+        try:
+            await system.ledger.ended(made["plan"]["id"])
+        finally:
+            os.kill(worker.process.pid, signal.SIGCONT)
+
+    system.run(freeze())
+    error = fatal_error(trail, "STEP_TIMEOUT", slow["id"])
+    assert context_of(error)["timeout_ms"] == 1200
+    assert system.execute(submission(step())).result.status is Status.SUCCESS
+
+
+def _outcomes_of(trail: Trail) -> Callable[[], Coroutine[Any, Any, list[Record]]]:
+    async def outcomes() -> list[Record]:
+        return trail.outcomes
+
+    return outcomes
 
 
 def test_a_plan_past_its_timeout_fails(system: Live, tmp_path: Path) -> None:
