@@ -119,6 +119,7 @@ def _engine_settings(settings: Settings) -> EngineSettings:
         processes=settings.processes,
         window=settings.window,
         max_result_bytes=settings.max_step_result_bytes,
+        exit_when_frozen=True,
     )
 
 
