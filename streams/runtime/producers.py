@@ -27,8 +27,13 @@ aiokafka.producer.sender.BACKOFF_OVERRIDE = 0.002
 def quieten_client_logs() -> None:
     """Hide what aiokafka repeats at every retry; errors stay visible."""
     logging.getLogger("aiokafka").setLevel(logging.ERROR)
-    # One line a retried produce of a new transaction, several a second, all benign.
-    logging.getLogger("aiokafka.producer.sender").setLevel(logging.CRITICAL)
+    for name in (
+        # A line for each retried produce of a new transaction, several a second.
+        "aiokafka.producer.sender",
+        # A line for each look at a broker that has no group coordinator yet.
+        "aiokafka.consumer.group_coordinator",
+    ):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 class Entry(NamedTuple):
