@@ -38,11 +38,6 @@ class _Reading:
 
 def admit(state: PartitionState, record: SourceRecord, now: int) -> None:
     """Fold one record of the plans topic."""
-    if _weight(record) > state.terms.max_record_bytes:
-        # Moved or refused it might not fit: what is this large is not looked into.
-        detail = f"key, value and headers have {_weight(record)} bytes"
-        state.reject(record, admission.RejectReason.TOO_LARGE, detail)
-        return
     reading = _read(record)
     if reading.ids is not None and _is_astray(state, record, reading.ids):
         _move(state, record, reading.ids)
@@ -85,6 +80,11 @@ def _is_astray(state: PartitionState, record: SourceRecord, ids: Ids) -> bool:
 
 def _move(state: PartitionState, record: SourceRecord, ids: Ids) -> None:
     """Send the record to its own partition; it will be admitted there."""
+    if _weight(record) > state.terms.max_record_bytes:
+        # With its key set it might be larger than its topic takes.
+        detail = f"key, value and headers have {_weight(record)} bytes: not movable"
+        state.reject(record, admission.RejectReason.TOO_LARGE, detail)
+        return
     key = ids.plan_id.encode()
     moved = Outgoing(PLANS, key, record.value, record.headers)
     state.effects.records.append(moved)

@@ -59,7 +59,8 @@ def _started(fields: dict[str, Any]) -> events.Event:
         fields["attempt"],
         fields["start_id"],
         fields["elapsed_ms"],
-        fields["child_plan_id"],
+        # Nested plans are not executed: whoever names a child is not believed.
+        child_plan_id=None,
     )
 
 

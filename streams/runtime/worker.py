@@ -183,8 +183,11 @@ class WorkerHost:
         begins = await monitor.beginning_offsets(tps)
         ends = await monitor.end_offsets(tps)
         for tp in tps:
-            committed = await self._consumer().kafka.committed(tp)
-            self._next[TP(*tp)] = max(committed or 0, begins[tp])
+            committed = await self._consumer().kafka.committed(tp) or 0
+            if committed > ends[tp]:
+                logger.warning("%s was made anew: reading it from its start", tp)
+                committed = 0
+            self._next[TP(*tp)] = max(committed, begins[tp])
             self._old_below[TP(*tp)] = ends[tp]
 
     # -- requests

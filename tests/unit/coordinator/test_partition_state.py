@@ -13,7 +13,7 @@ from schemas.commands import DeadlineFired, Limit, RetryDue
 from schemas.errors import Severity, make_error
 from schemas.events import PlanExecutionEvent
 from schemas.results import Status
-from schemas.steps import ExecutionHalted, StepRequest
+from schemas.steps import ExecutionHalted, StepRequest, StepStarted
 from tests.unit.coordinator.bench import (
     COMMANDS_TOPIC,
     OUTCOMES_TOPIC,
@@ -21,6 +21,7 @@ from tests.unit.coordinator.bench import (
     Bench,
     audit,
     new_id,
+    reference,
     requests,
     result,
     sent_to,
@@ -282,14 +283,33 @@ def test_too_large_a_submission_is_refused_when_its_ids_can_be_read() -> None:
     assert dict(letter.headers)["reason"] == b"TOO_LARGE"
 
 
-def test_a_record_that_could_not_be_moved_is_a_dead_letter() -> None:
-    """R38: beyond the record limit the ids are not looked for, headers counted."""
-    bench = Bench(max_record_bytes=3000)
+def test_a_record_too_heavy_to_be_moved_is_a_dead_letter() -> None:
+    """R36, R38: astray and beyond the record limit, headers counted: TOO_LARGE."""
+    here, there = Bench(0, max_record_bytes=3000), Bench(1, max_record_bytes=3000)
     plan = submission(steps([]))
-    headers = [("h", b"x" * 3000)]
-    (letter,) = sent_to(bench.admit(plan, headers=headers), "rejected")
+    there.rehome(plan)
+    value, headers = json.dumps(plan).encode(), [("h", b"x" * 3000)]
+    (letter,) = here.fold(PLANS_TOPIC, value, headers=headers).records
+    assert letter.topic == "rejected"
     assert dict(letter.headers)["reason"] == b"TOO_LARGE"
-    assert requests(bench.admit(plan))
+    assert requests(there.fold(PLANS_TOPIC, value, headers=headers))
+
+
+def test_a_child_that_a_worker_names_is_not_believed() -> None:
+    """R39: a start that names a child plan leaves its plan able to end."""
+    bench = Bench()
+    (request,) = requests(bench.admit(submission(steps([]))))
+    fields = reference(request) | {
+        "worker": "w",
+        "start_id": "s",
+        "started_at": bench.now,
+        "elapsed_ms": 0,
+        "child_plan_id": new_id(),
+    }
+    bench.fold(OUTCOMES_TOPIC, codec.encode_fields(StepStarted, fields))
+    bench.now += 60_000
+    (effects,) = bench.fire_due()
+    assert result(effects).status is Status.FAILURE
 
 
 # -- deadlines
