@@ -121,6 +121,13 @@ class Ledger:
         assert trail.has_ended, f"plan {plan_id} after {timeout} s: {trail}"
         return trail
 
+    async def begun(self, plan_id: str, timeout: float = 30) -> Trail:
+        """Wait for the first outcome of a plan's steps."""
+        trail = self.trails[plan_id]
+        await self._until(lambda: bool(trail.outcomes), timeout)
+        assert trail.outcomes, f"plan {plan_id} has not begun after {timeout} s"
+        return trail
+
     async def dead_letter(self, place: Any, timeout: float = 30) -> Any:
         """Wait for the dead letter of the record that lay at this place."""
         await self._until(lambda: bool(self._letters(place)), timeout)

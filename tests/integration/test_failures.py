@@ -6,14 +6,13 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from schemas.errors import ExecutionError, Severity
-from schemas.record import Record
 from schemas.results import Status
 from schemas.steps import StepFailed, StepStarted
 from tests.conftest import Broker
@@ -385,29 +384,22 @@ def test_a_frozen_worker_does_not_hold_a_step_past_its_limit(system: Live) -> No
     (worker,) = system.system.of("worker")
     slow = step("sleep", {"ms": 1500}, timeout_ms=1200)
     made = submission(slow)
-    trail = system.ledger.trails[made["plan"]["id"]]
+    plan_id = made["plan"]["id"]
 
-    async def freeze() -> None:
+    async def freeze() -> Trail:
         await system.submit(made)
+        await system.ledger.begun(plan_id)
         assert worker.process is not None
-        await eventually(_outcomes_of(trail), bool)
         os.kill(worker.process.pid, signal.SIGSTOP)
         try:
-            await system.ledger.ended(made["plan"]["id"])
+            return await system.ledger.ended(plan_id)
         finally:
             os.kill(worker.process.pid, signal.SIGCONT)
 
-    system.run(freeze())
+    trail = system.run(freeze())
     error = fatal_error(trail, "STEP_TIMEOUT", slow["id"])
     assert context_of(error)["timeout_ms"] == 1200
     assert system.execute(submission(step())).result.status is Status.SUCCESS
-
-
-def _outcomes_of(trail: Trail) -> Callable[[], Coroutine[Any, Any, list[Record]]]:
-    async def outcomes() -> list[Record]:
-        return trail.outcomes
-
-    return outcomes
 
 
 def test_a_plan_past_its_timeout_fails(system: Live, tmp_path: Path) -> None:

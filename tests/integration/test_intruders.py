@@ -60,11 +60,7 @@ def meddle(
 
     async def scenario() -> Trail:
         await system.submit(made)
-
-        async def announced() -> bool:
-            return bool(system.ledger.trails[plan_id].outcomes)
-
-        await eventually(announced, bool)
+        await system.ledger.begun(plan_id)
         for topic, model, fields in forged:
             await put(system, topic, encode_fields(model, fields), plan_id)
         return await system.ledger.ended(plan_id)
@@ -318,11 +314,7 @@ def test_a_request_that_nobody_made_is_answered_and_ignored(system: Live) -> Non
 
     async def scenario() -> None:
         await put(system, requests, encode_fields(StepRequest, fields), plan_id)
-
-        async def answered() -> bool:
-            return bool(system.ledger.trails[plan_id].outcomes)
-
-        await eventually(answered, bool)
+        await system.ledger.begun(plan_id)
 
     system.run(scenario())
     assert not system.ledger.trails[plan_id].results

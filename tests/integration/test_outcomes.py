@@ -220,7 +220,13 @@ def test_higher_priorities_go_first_where_requests_wait(system: Live) -> None:
     holding = submission(step("tick", {"ms": 1500}))
     priorities = [0, 5, -3, 5, 9]
     made = [submission(step("tick", {"ms": 10}), priority=each) for each in priorities]
-    trails = system.execute_all(holding, *made)[1:]
+
+    async def hold() -> None:
+        await system.submit(holding)
+        await system.ledger.begun(holding["plan"]["id"])
+
+    system.run(hold())
+    trails = system.execute_all(*made)
     starts = [
         (done[0].started_at, priority)
         for priority, trail in zip(priorities, trails, strict=True)
