@@ -8,15 +8,24 @@ from pathlib import Path
 
 PROC = Path("/proc")
 
+_others: set[int] = set()
+
 
 def is_gone(pid: int) -> bool:
     """Whether a process has ended; a zombie has."""
     return pid not in _living()
 
 
+def remember_others() -> None:
+    """Takes note of the children that are none of the test's: the session's broker."""
+    _others.clear()
+    _others.update(children())
+
+
 def children() -> list[int]:
-    """The living processes that this one started."""
-    return [pid for pid, parent in _living().items() if parent == os.getpid()]
+    """The living processes that this one started since `remember_others`."""
+    own = [pid for pid, parent in _living().items() if parent == os.getpid()]
+    return [pid for pid in own if pid not in _others]
 
 
 def _living() -> dict[int, int]:
