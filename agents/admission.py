@@ -11,6 +11,7 @@ from agents.core import admission, outcome
 from agents.core.folding import begin
 from agents.core.progress import PlanProgress
 from agents.core.terms import PlanTerms
+from agents.dead_letters import weight_of
 from agents.effects import Outgoing, SourceRecord
 from agents.publication import Execution
 from agents.tables import plan_key
@@ -67,12 +68,6 @@ def _read(record: SourceRecord) -> _Reading:
     return _Reading(identify(fields), fields)
 
 
-def _weight(record: SourceRecord) -> int:
-    """Bytes of a record, but for what frames it."""
-    headers = sum(len(name) + len(value or b"") for name, value in record.headers)
-    return len(record.value or b"") + len(record.key or b"") + headers
-
-
 def _is_astray(state: PartitionState, record: SourceRecord, ids: Ids) -> bool:
     """Whether the record lies on another partition than its plan id's (R36)."""
     return state.terms.partition_of(ids.plan_id.encode()) != record.partition
@@ -80,9 +75,10 @@ def _is_astray(state: PartitionState, record: SourceRecord, ids: Ids) -> bool:
 
 def _move(state: PartitionState, record: SourceRecord, ids: Ids) -> None:
     """Send the record to its own partition; it will be admitted there."""
-    if _weight(record) > state.terms.max_record_bytes:
+    weight = weight_of(record)
+    if weight > state.terms.max_record_bytes:
         # With its key set it might be larger than its topic takes.
-        detail = f"key, value and headers have {_weight(record)} bytes: not movable"
+        detail = f"key, value and headers have {weight} bytes: not movable"
         state.reject(record, admission.RejectReason.TOO_LARGE, detail)
         return
     key = ids.plan_id.encode()
@@ -138,24 +134,31 @@ def _refuse(
     commands = outcome.refuse(
         decision.error, decision.steps_total, decision.started_at, now
     )
-    dispatch.conclude(state, _refused(ids, reading.fields or {}), commands)
+    execution = _refused(ids, reading.fields or {}, state.terms.max_submission_bytes)
+    dispatch.conclude(state, execution, commands)
 
 
-def _refused(ids: Ids, fields: Mapping[str, Any]) -> Execution:
+def _refused(ids: Ids, fields: Mapping[str, Any], max_bytes: int) -> Execution:
     """What can be said of a refused plan's submitter; its fields may be anything."""
-    correlation = fields.get("correlation_context")
-    is_sound = isinstance(correlation, dict) and all(
-        isinstance(each, str) for pair in correlation.items() for each in pair
-    )
     return Execution(
         plan_key(ids.plan_id),
         ids.plan_id,
         ids.execution_id,
-        user_id=_text(fields.get("user_id")),
-        request_id=_text(fields.get("request_id")),
-        correlation_context=correlation if is_sound else None,
+        user_id=_text(fields.get("user_id"), max_bytes),
+        request_id=_text(fields.get("request_id"), max_bytes),
+        correlation_context=_texts(fields.get("correlation_context"), max_bytes),
     )
 
 
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None
+def _text(value: object, max_bytes: int) -> str | None:
+    return value if isinstance(value, str) and len(value) <= max_bytes else None
+
+
+def _texts(value: object, max_bytes: int) -> dict[str, str] | None:
+    """Texts by name, no larger than those of a plan that is admitted can be."""
+    if not isinstance(value, dict):
+        return None
+    texts = [each for pair in value.items() for each in pair]
+    if not all(isinstance(each, str) for each in texts):
+        return None
+    return value if sum(map(len, texts)) <= max_bytes else None

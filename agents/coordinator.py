@@ -39,6 +39,7 @@ class CoordinatorTerms:
         format: what is written.
         partition_of: the partition of a plan's key (R36).
         routes: action to queue; others go to the default queue.
+        max_request_bytes: the largest record, framed, that every topic takes.
         max_plans_in_flight: open plans beyond which new ones wait in their topic.
         registry_retention_ms: how long ended plans are remembered; 0 is for ever.
     """
@@ -51,6 +52,7 @@ class CoordinatorTerms:
     routes: Mapping[str, str] = field(default_factory=dict)
     max_submission_bytes: int = 1_048_576
     max_record_bytes: int = 8_388_608
+    max_request_bytes: int = 8_454_144
     max_step_result_bytes: int = 262_144
     max_plans_in_flight: int = 10_000
     max_deliveries: int = 3
@@ -120,7 +122,9 @@ class PartitionState:
 
     def reject(self, record: SourceRecord, reason: RejectReason, detail: str) -> None:
         """Send a record, as received, to the rejected topic (R38)."""
-        self.effects.records.append(dead_letter(record, reason, detail))
+        self.effects.records.append(
+            dead_letter(record, reason, detail, self.terms.max_request_bytes)
+        )
 
     def reject_unreadable(self, record: SourceRecord, error: codec.DecodeError) -> None:
         """Reject a record that could not be decoded."""

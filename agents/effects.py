@@ -50,6 +50,17 @@ class Outgoing(NamedTuple):
     headers: Headers = ()
 
 
+HEADER_BYTES = 10
+"""What frames a header, at most."""
+
+
+def size_of(headers: Headers) -> int:
+    """Bytes that headers take in a record."""
+    return sum(
+        len(name.encode()) + len(value or b"") + HEADER_BYTES for name, value in headers
+    )
+
+
 class Effects:
     """The outcome of folding a chunk, apart from table rows.
 

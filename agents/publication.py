@@ -12,7 +12,7 @@ from agents.core.commands import (
     PersistResult,
     RecordAudit,
 )
-from agents.effects import Headers, Outgoing
+from agents.effects import Headers, Outgoing, size_of
 from schemas import codec
 from schemas.errors import ExecutionError
 from schemas.events import PlanExecutionEvent
@@ -67,11 +67,14 @@ def persist_result(
         "error": command.error,
     }
     value = codec.encode_fields(PlanResult, fields, state.terms.format)
-    if len(value) > state.terms.max_record_bytes and command.error is not None:
+    headers = _result_headers(execution, command.status.value)
+    most = state.terms.max_record_bytes - size_of(headers)
+    if len(value) > most and command.error is not None:
         fields["error"] = _bare(command.error)
         value = codec.encode_fields(PlanResult, fields, state.terms.format)
+    if len(value) > most:
+        headers = headers[:OWN_HEADERS]
     topic = f"results.{command.status.value}"
-    headers = _result_headers(execution, command.status.value)
     execution.result = Outgoing(topic, execution.plan_id.encode(), value, headers)
 
 
@@ -156,6 +159,10 @@ def _result_of(state: PartitionState, plan: bytes, number: int) -> str:
     row = codec.decode_row(StepRow, state.tables.step_row(plan, number))
     result: str = row["result"]
     return result
+
+
+OWN_HEADERS = 2
+"""Those that no submitter chooses; they are the first."""
 
 
 def _result_headers(execution: Execution, status: str) -> Headers:

@@ -106,6 +106,7 @@ def coordinator_terms(settings: Settings, topics: Topics) -> CoordinatorTerms:
         routes=settings.routes,
         max_submission_bytes=settings.max_submission_bytes,
         max_record_bytes=settings.max_record_bytes,
+        max_request_bytes=settings.max_request_bytes,
         max_step_result_bytes=settings.max_step_result_bytes,
         max_plans_in_flight=settings.max_plans_in_flight,
         max_deliveries=settings.max_deliveries,

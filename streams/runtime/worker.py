@@ -14,7 +14,7 @@ from aiokafka.structs import TopicPartition
 from faust.types import TP
 
 from agents.core.admission import RejectReason
-from agents.dead_letters import reason_headers
+from agents.dead_letters import dead_letter
 from agents.engine import StepEngine
 from agents.scheduling import Position
 from schemas import codec
@@ -206,8 +206,8 @@ class WorkerHost:
         self, position: Position, record: Any, error: codec.DecodeError
     ) -> None:
         logger.error("a step request at %s is unreadable: %s", position, error)
-        dead_letter = self._dead_letter(position, record, error)
-        sent = self._spawn(watched("sending a dead letter", dead_letter))
+        sending = self._dead_letter(position, record, error)
+        sent = self._spawn(watched("sending a dead letter", sending))
         # Told now, in order: else what lies behind it would be committed before it.
         self._started.engine.skip(position, after=sent)
 
@@ -215,10 +215,11 @@ class WorkerHost:
         self, position: Position, record: Any, error: codec.DecodeError
     ) -> None:
         reason = RejectReason(error.reason)
-        headers = [*record.headers, *reason_headers(record, reason, str(error))]
+        largest = self._settings.max_request_bytes
+        letter = dead_letter(record, reason, str(error), largest)
         topic = self._topics.rejected
         partition = position.partition % topic.partitions
-        entry = Entry(record.key, record.value, headers)
+        entry = Entry(letter.key, letter.value, letter.headers)
         await self._started.outbox.add(topic.name, partition, entry)
 
     def _throttle(self) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from agents.dead_letters import KEPT_BYTES
 from agents.deadlines import DeadlineKind
 from agents.tables import Deadline, Poison, Tables, plan_key, step_key
 from schemas import codec
@@ -293,6 +294,48 @@ def test_a_record_too_heavy_to_be_moved_is_a_dead_letter() -> None:
     assert letter.topic == "rejected"
     assert dict(letter.headers)["reason"] == b"TOO_LARGE"
     assert requests(there.fold(PLANS_TOPIC, value, headers=headers))
+
+
+def test_a_dead_letter_of_what_fits_no_topic_is_cut() -> None:
+    """R38: a compressed record may be larger than topics take; all else is kept."""
+    bench = Bench(max_request_bytes=100_000)
+    for weight, kept in ((90_000, 90_000), (200_000, KEPT_BYTES)):
+        value, headers = b"x" * weight, [("trace", b"1")]
+        effects = bench.fold(PLANS_TOPIC, value, key=b"k", headers=headers)
+        (letter,) = sent_to(effects, "rejected")
+        assert (letter.key, letter.value) == (b"k", value[:kept])
+        added = dict(letter.headers)
+        assert added["reason"] == b"MALFORMED"
+        assert added["reason-detail"].startswith(b"cut") is (kept < weight)
+        assert ("trace" in added) is (kept == weight)
+    effects = bench.fold(PLANS_TOPIC, None, key=b"k" * 200_000)
+    (letter,) = sent_to(effects, "rejected")
+    assert (letter.key, letter.value) == (None, None)
+
+
+def test_a_refusal_does_not_carry_more_than_an_admitted_plan_could() -> None:
+    """R41: correlation entries of a submission that is too large can be too large."""
+    bench = Bench(max_submission_bytes=2000)
+    for size, kept in ((500, True), (3000, False)):
+        plan = submission(steps([]), plan={"tags": ["x" * 3000]}, user_id="u" * size)
+        plan["correlation_context"] = {"trace": "t" * size}
+        effects = bench.admit(plan)
+        (record,) = sent_to(effects, "results.failure")
+        assert ("trace" in dict(record.headers)) is kept
+        (event,) = effects.events
+        decoded = codec.decode(event.value, PlanExecutionEvent)
+        assert (decoded.user_id is not None) is kept
+        assert (decoded.correlation_context is not None) is kept
+
+
+def test_headers_give_way_to_a_result_that_fills_its_record() -> None:
+    """R41: what cannot be published would never end; ids and status stay."""
+    bench = Bench(max_record_bytes=5000, max_submission_bytes=5000)
+    plan = submission(steps([]), correlation_context={"trace": "t" * 3000})
+    (request,) = requests(bench.admit(plan))
+    effects = bench.succeed(request, json.dumps("x" * 2400))
+    (record,) = sent_to(effects, "results.success")
+    assert [name for name, _ in record.headers] == ["execution_id", "status"]
 
 
 def test_a_child_that_a_worker_names_is_not_believed() -> None:
