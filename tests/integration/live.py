@@ -12,11 +12,21 @@ from typing import Any, TypeVar
 
 from aiokafka import AIOKafkaProducer
 
+from streams.topics import partition_of
 from tests.conftest import Broker
 from tests.integration.ledger import Ledger, Trail
 from tests.integration.system import System
 
 HANDLERS = "tests.integration.handlers"
+ADDED = [
+    "reason",
+    "reason-detail",
+    "source-topic",
+    "source-partition",
+    "source-offset",
+    "source-timestamp",
+]
+"""The headers of dead letters, after those received (R38)."""
 T = TypeVar("T")
 
 
@@ -46,6 +56,32 @@ class Live:
     ) -> list[Trail]:
         """Submit plans as JSON, in this order; the trails of their ends."""
         return self.run(self._execute(submissions, timeout))
+
+    def produce(self, value: bytes, made: dict[str, Any], **how: Any) -> Trail:
+        """Send a submission's bytes, keyed by its plan's id, and wait for its end."""
+
+        async def sent() -> Trail:
+            plan_id = made["plan"]["id"]
+            await self.send(value, plan_id.encode(), **how)
+            return await self.ledger.ended(plan_id)
+
+        return self.run(sent())
+
+    def rejected(self, value: bytes | None, reason: str, **how: Any) -> Any:
+        """Send a record, and wait for its dead letter with this reason."""
+
+        async def sent() -> Any:
+            place = await self.send(value, **how)
+            return await self.ledger.dead_letter(place)
+
+        letter = self.run(sent())
+        headers = letter.headers[-len(ADDED) :]
+        assert (dict(headers)["reason"], letter.value) == (reason.encode(), value)
+        return letter
+
+    def place_of(self, plan_id: str) -> int:
+        """The partition where a plan belongs (R36)."""
+        return partition_of(plan_id.encode(), self.system.settings.partitions)
 
     async def send(
         self,

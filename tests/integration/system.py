@@ -164,10 +164,12 @@ class System:
         )
 
     @asynccontextmanager
-    async def producer(self) -> AsyncIterator[AIOKafkaProducer]:
+    async def producer(self, **options: Any) -> AsyncIterator[AIOKafkaProducer]:
         """A foreign producer: knows Kafka, and nothing of planstream."""
         producer = AIOKafkaProducer(
-            bootstrap_servers=self.settings.broker, max_request_size=16 * 1024 * 1024
+            bootstrap_servers=self.settings.broker,
+            max_request_size=16 * 1024 * 1024,
+            **options,
         )
         await producer.start()
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import zlib
 from collections.abc import Callable, Iterator
@@ -13,8 +12,6 @@ import pytest
 from schemas import codec
 from schemas.results import Status
 from schemas.steps import StepRequest
-from schemas.validation import peek_ids
-from streams.topics import partition_of
 from tests.conftest import Broker
 from tests.integration.foreign import read_avro, write_avro, write_fields
 from tests.integration.invariants import rows_left
@@ -23,51 +20,13 @@ from tests.integration.live import Live, live
 from tests.integration.plans import chain, new_id, now_ms, step, submission
 from tests.integration.system import eventually
 
-MAX_BYTES = 1_048_576
 HEADERS = [("trace", b"\xff\x00"), ("trace", b"again"), ("reason", b"mine")]
-ADDED = [
-    "reason",
-    "reason-detail",
-    "source-topic",
-    "source-partition",
-    "source-offset",
-    "source-timestamp",
-]
 
 
 @pytest.fixture(scope="module")
 def system(kafka: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     with live(kafka, tmp_path_factory.mktemp("admission")) as system:
         yield system
-
-
-def place_of(system: Live, plan_id: str) -> int:
-    """The partition where a plan belongs (R36)."""
-    return partition_of(plan_id.encode(), system.system.settings.partitions)
-
-
-def produce(system: Live, value: bytes, made: dict[str, Any], **how: Any) -> Trail:
-    """Send a submission's bytes, keyed by its plan's id, and wait for its end."""
-
-    async def sent() -> Trail:
-        plan_id = made["plan"]["id"]
-        await system.send(value, plan_id.encode(), **how)
-        return await system.ledger.ended(plan_id)
-
-    return system.run(sent())
-
-
-def rejected(system: Live, value: bytes | None, reason: str, **how: Any) -> Any:
-    """Send a record, and wait for its dead letter with this reason."""
-
-    async def sent() -> Any:
-        place = await system.send(value, **how)
-        return await system.ledger.dead_letter(place)
-
-    letter = system.run(sent())
-    headers = letter.headers[-len(ADDED) :]
-    assert (dict(headers)["reason"], letter.value) == (reason.encode(), value)
-    return letter
 
 
 def requests_of(system: Live, made: dict[str, Any]) -> list[StepRequest]:
@@ -99,7 +58,7 @@ def test_plain_json_of_any_layout_is_admitted(system: Live) -> None:
     ]
     for layout in layouts:
         made["plan"]["id"] = new_id()
-        trail = produce(system, layout(made).encode(), made)
+        trail = system.produce(layout(made).encode(), made)
         assert trail.result.status is Status.SUCCESS
         (result,) = trail.result.result_payload.values()
         assert json.loads(result)["payload"] == {"grüße": "\U0001f600"}
@@ -116,7 +75,7 @@ def test_opaque_values_arrive_byte_for_byte(system: Live) -> None:
     second["payload"] = "PAYLOAD"
     made["environment"] = {"where": "VALUE"}
     text = json.dumps(made).replace('"PAYLOAD"', payload).replace('"VALUE"', value)
-    trail = produce(system, text.encode(), made)
+    trail = system.produce(text.encode(), made)
     requests = {each.step_id: each for each in requests_of(system, made)}
     assert requests[second["id"]].payload == payload
     assert requests[first["id"]].environment == {"where": value}
@@ -129,7 +88,7 @@ def test_avro_written_from_the_schema_files_alone_is_admitted(system: Live) -> N
     """DESIGN §2: single-object encoding; its results can be read the same way."""
     steps = chain(2, big=2**90)
     made = submission(*steps, members={"user_id": "u", "correlation_context": {}})
-    trail = produce(system, write_avro(made), made)
+    trail = system.produce(write_avro(made), made)
     result = read_avro(trail.records[0].value, "PlanResult")
     assert result["status"] == "success"
     assert result["steps_executed"] == 2
@@ -145,7 +104,7 @@ def test_opaque_text_in_avro_arrives_byte_for_byte(system: Live) -> None:
         "environment": {"where": ' {"a" : 1 } ', "other": "1.50"},
     }
     fields["plan"]["steps"][0]["payload"] = ' {"k" :\n"v"}'
-    produce(system, write_fields(fields), made)
+    system.produce(write_fields(fields), made)
     (request,) = requests_of(system, made)
     assert request.environment == {"where": ' {"a" : 1 } ', "other": "1.50"}
     assert request.payload == ' {"k" :\n"v"}'
@@ -179,7 +138,7 @@ def test_a_plan_on_another_partition_is_moved_and_runs_once(
         trail = system.run(sent(each, partition))
         assert trail.result.status is Status.SUCCESS
         plan_id = each["plan"]["id"]
-        assert trail.records[0].partition == place_of(system, plan_id)
+        assert trail.records[0].partition == system.place_of(plan_id)
         (done,) = trail.succeeded().values()
         assert len(done) == 1
     check_moves(system, made)
@@ -191,7 +150,7 @@ def check_moves(system: Live, made: list[dict[str, Any]]) -> None:
     moves = 0
     for partition, each in enumerate(made):
         plan_id, value = each["plan"]["id"], json.dumps(each).encode()
-        own = place_of(system, plan_id)
+        own = system.place_of(plan_id)
         copies = [record for record in records if record.value == value]
         assert [record.partition for record in copies].count(own) == 1
         if partition != own:
@@ -219,109 +178,6 @@ def test_plans_hashed_by_another_client_are_moved(system: Live) -> None:
         assert [len(done) for done in trail.succeeded().values()] == [1]
 
 
-# -- what is rejected
-
-
-def malformed() -> dict[str, bytes | None]:
-    """Records that are no submission at all, by what is wrong with them."""
-    text = json.dumps(submission(step()))
-    avro = write_avro(submission(step()))
-    twice = text.replace('"version"', f'"id": "{new_id()}", "version"')
-    return {
-        "garbage": b"garbage",
-        "binary garbage": bytes(range(1, 256)),
-        "empty": b"",
-        "tombstone": None,
-        "half of it": text[:-20].encode(),
-        "something after it": text.encode() + b"{}",
-        "duplicate members": twice.encode(),
-        "duplicate members of a payload": text.replace(
-            '"payload": {}', '"payload": {"a": 1, "a": 2}'
-        ).encode(),
-        "BOM": b"\xef\xbb\xbf" + text.encode(),
-        "UTF-16": text.encode("utf-16"),
-        "no UTF-8": text.replace("a test", "\u00e9").encode("latin-1"),
-        "NaN": text.replace('"here"', "NaN").encode(),
-        "Infinity": text.replace('"here"', "-Infinity").encode(),
-        "lone surrogate": text.replace('"here"', '"\\ud800"').encode(),
-        "trailing comma": text.replace('"here"', '"here",').encode(),
-        "a list": b"[1]",
-        "a number": b"17",
-        "null": b"null",
-        "truncated Avro": avro[:-5],
-        "Avro with a tail": avro + b"\0",
-        "Avro header alone": avro[:10],
-        "half an Avro header": avro[:5],
-        "Avro of another schema": avro[:2] + b"12345678" + avro[10:],
-        "registry framing": b"\0\0\0\0\x01" + avro[10:],
-    }
-
-
-@pytest.mark.parametrize("kind", malformed())
-def test_what_cannot_be_read_becomes_a_dead_letter(system: Live, kind: str) -> None:
-    """R37, R38: MALFORMED; key, value and headers untouched, the reason after them."""
-    value = malformed()[kind]
-
-    async def sent() -> tuple[Any, Any]:
-        place = await system.send(value, b"\x00key", headers=HEADERS)
-        return place, await system.ledger.dead_letter(place)
-
-    place, letter = system.run(sent())
-    assert (letter.key, letter.value) == (b"\x00key", value)
-    assert list(letter.headers[:-6]) == HEADERS
-    assert [name for name, _ in letter.headers[-6:]] == ADDED
-    added = dict(letter.headers[-6:])
-    assert added["reason"] == b"MALFORMED"
-    assert added["reason-detail"]
-    assert added["source-topic"].decode() == system.system.topics.plans.name
-    assert int(added["source-partition"]) == place.partition
-    assert int(added["source-offset"]) == place.offset
-    assert int(added["source-timestamp"]) == place.timestamp
-
-
-def test_a_dead_letter_tells_the_position_in_the_value(system: Live) -> None:
-    """R38: where in the bytes the reader stopped."""
-    letter = rejected(system, b'{"plan": {"id": tru}}', "MALFORMED")
-    assert b"16" in dict(letter.headers)["reason-detail"]
-
-
-def without_ids() -> dict[str, dict[str, Any]]:
-    """Submissions whose ids are not both valid."""
-    made = {name: submission(step()) for name in ["a", "b", "c", "d", "e", "f", "g"]}
-    made["a"]["plan"]["id"] = made["a"]["plan"]["id"].upper().replace("0", "A")
-    made["b"]["plan"]["id"] = "00000000-0000-1000-8000-000000000000"
-    made["c"]["plan"]["id"] = None
-    del made["d"]["execution_id"]
-    made["e"]["execution_id"] = made["e"]["execution_id"].replace("-", "")
-    made["f"]["plan"] = "a plan"
-    made["g"]["plan"]["id"] = f" {new_id()}"
-    return {
-        "upper case": made["a"],
-        "version 1": made["b"],
-        "null": made["c"],
-        "no execution id": made["d"],
-        "no hyphens": made["e"],
-        "plan is no object": made["f"],
-        "a blank": made["g"],
-        "nothing at all": {},
-    }
-
-
-@pytest.mark.parametrize("kind", without_ids())
-def test_a_record_without_both_ids_becomes_a_dead_letter(
-    system: Live, kind: str
-) -> None:
-    """Refusals, R34, R38: INVALID_ID, as there is nobody to answer to."""
-    rejected(system, json.dumps(without_ids()[kind]).encode(), "INVALID_ID")
-
-
-def test_avro_without_valid_ids_becomes_a_dead_letter(system: Live) -> None:
-    """R38: the same in Avro."""
-    made = submission(step())
-    made["execution_id"] = "17"
-    rejected(system, write_avro(made), "INVALID_ID")
-
-
 # -- duplicates
 
 
@@ -339,7 +195,7 @@ def test_equal_bytes_at_another_offset_are_a_duplicate(system: Live) -> None:
 
     assert system.run(twice()).result.status is Status.SUCCESS
     key = plan_id.encode()
-    letter = rejected(system, value, "DUPLICATE_EXECUTION", key=key)
+    letter = system.rejected(value, "DUPLICATE_EXECUTION", key=key)
     assert letter.key == key
 
 
@@ -351,10 +207,10 @@ def test_a_used_plan_id_is_a_duplicate_under_any_execution_id(system: Live) -> N
         system.execute(made)
         key = made["plan"]["id"].encode()
         again = {**made, "execution_id": new_id()}
-        rejected(system, json.dumps(again).encode(), "DUPLICATE_EXECUTION", key=key)
+        system.rejected(json.dumps(again).encode(), "DUPLICATE_EXECUTION", key=key)
         invalid = {**again, "started_at": "never", "plan": {"id": made["plan"]["id"]}}
-        rejected(system, json.dumps(invalid).encode(), "DUPLICATE_EXECUTION", key=key)
-        rejected(system, write_avro(again), "DUPLICATE_EXECUTION", key=key)
+        system.rejected(json.dumps(invalid).encode(), "DUPLICATE_EXECUTION", key=key)
+        system.rejected(write_avro(again), "DUPLICATE_EXECUTION", key=key)
 
 
 def test_the_ids_of_a_refused_plan_are_used_up(system: Live) -> None:
@@ -363,85 +219,15 @@ def test_the_ids_of_a_refused_plan_are_used_up(system: Live) -> None:
     assert system.execute(made).result.status is Status.FAILURE
     made["plan"]["version"] = 1
     key = made["plan"]["id"].encode()
-    rejected(system, json.dumps(made).encode(), "DUPLICATE_EXECUTION", key=key)
+    system.rejected(json.dumps(made).encode(), "DUPLICATE_EXECUTION", key=key)
 
 
 def test_the_ids_of_a_dead_letter_are_free(system: Live) -> None:
     """R14: what was never read can be sent again, corrected."""
     made = submission(step())
     broken = json.dumps(made)[:-1].encode()
-    rejected(system, broken, "MALFORMED", key=made["plan"]["id"].encode())
+    system.rejected(broken, "MALFORMED", key=made["plan"]["id"].encode())
     assert system.execute(made).result.status is Status.SUCCESS
-
-
-# -- too much
-
-
-def padded(size: int, made: dict[str, Any]) -> bytes:
-    """A submission as JSON of exactly so many bytes."""
-    value = json.dumps(made).encode()
-    return value + b" " * (size - len(value))
-
-
-def test_a_submission_may_be_as_large_as_the_limit(system: Live) -> None:
-    """R38: max_submission_bytes counts the value's bytes."""
-    made = submission(step())
-    trail = produce(system, padded(MAX_BYTES, made), made)
-    assert trail.result.status is Status.SUCCESS
-
-
-def test_a_larger_submission_is_refused(system: Live) -> None:
-    """Refusals: RESOURCE_EXHAUSTED when its ids can be read; the topic takes it."""
-    for size in (MAX_BYTES + 1, 7_000_000):
-        made = submission(step(), step())
-        trail = produce(system, padded(size, made), made)
-        assert trail.result.status is Status.FAILURE
-        assert trail.error.error_code == "RESOURCE_EXHAUSTED"
-        assert trail.result.steps_total == 2
-
-
-def test_a_larger_submission_without_ids_becomes_a_dead_letter(system: Live) -> None:
-    """Refusals, R38: TOO_LARGE."""
-    made = submission(step())
-    del made["execution_id"]
-    rejected(system, padded(MAX_BYTES + 1, made), "TOO_LARGE")
-
-
-def nested(depth: int, made: dict[str, Any]) -> bytes:
-    """A submission whose environment nests so deep, the record included."""
-    inner = "[" * (depth - 2) + "]" * (depth - 2)
-    return json.dumps(made).replace('"here"', inner).encode()
-
-
-def test_a_submission_may_nest_as_deep_as_the_limit(system: Live) -> None:
-    """R37: 200 levels are admitted, and reach the handler."""
-    made = submission(step("depth", {"name": "where"}))
-    trail = produce(system, nested(200, made), made)
-    assert trail.result.status is Status.SUCCESS, trail.result
-    assert list(trail.result.result_payload.values()) == ["198"]
-
-
-@pytest.mark.parametrize("depth", [201, 5_000, 300_000])
-def test_a_deeper_submission_is_refused(system: Live, depth: int) -> None:
-    """R37: RESOURCE_EXHAUSTED when its ids can be read, else TOO_DEEP."""
-    made = submission(step())
-    trail = produce(system, nested(depth, made), made)
-    assert trail.result.status is Status.FAILURE
-    assert trail.error.error_code == "RESOURCE_EXHAUSTED"
-    made = submission(step())
-    del made["execution_id"]
-    rejected(system, nested(depth, made), "TOO_DEEP")
-
-
-def test_deep_text_in_an_avro_record_harms_nobody(system: Live) -> None:
-    """R37: a refusal, however deep."""
-    for depth in (201, 100_000):
-        made = submission(step())
-        fields = {**made, "environment": {"where": "[" * depth + "]" * depth}}
-        fields["plan"]["steps"][0]["payload"] = "{}"
-        trail = produce(system, write_fields(fields), made)
-        assert trail.result.status is Status.FAILURE
-        assert trail.result.steps_executed == 0
 
 
 # -- what is refused
@@ -609,46 +395,14 @@ def test_a_start_in_the_future_does_not_make_a_negative_duration(system: Live) -
     assert (result.completed_at, result.duration_ms) == (made["started_at"], 0)
 
 
-def test_good_plans_pass_between_bad_records(system: Live) -> None:
-    """A partition goes on after whatever lies on it; nothing is lost on the way."""
-    bad = [value for value in malformed().values() if value]
-    good = [submission(step()) for _ in range(20)]
-
-    async def mixed() -> list[Trail]:
-        for number, made in enumerate(good):
-            for partition in range(system.system.settings.partitions):
-                await system.send(bad[number % len(bad)], partition=partition)
-            await system.submit(made)
-        ends = [system.ledger.ended(made["plan"]["id"]) for made in good]
-        return list(await asyncio.gather(*ends))
-
-    assert all(each.result.status is Status.SUCCESS for each in system.run(mixed()))
-
-
 # -- always
 
 
-def test_every_record_ends_in_one_result_or_one_dead_letter(system: Live) -> None:
-    """I1: but for those that were moved, whose copies do."""
+def test_every_plan_has_one_result_one_audit_and_one_event(system: Live) -> None:
+    """I1, I7: refused ones too; nothing of them is left in the tables."""
     system.run(system.ledger.catch_up())
+    assert len(system.ledger.trails) > 20
     for plan_id, trail in system.ledger.trails.items():
         counts = (len(trail.results), len(trail.audits), len(trail.events))
         assert counts == (1, 1, 1), plan_id
-    headers = [dict(letter.headers[-6:]) for letter in system.ledger.rejected]
-    sources = [
-        (int(each["source-partition"]), int(each["source-offset"])) for each in headers
-    ]
-    assert len(sources) == len(set(sources)) > 20
-    answered = []
-    for record in system.run(system.system.read(system.system.topics.plans)):
-        if (record.partition, record.offset) not in sources:
-            ids = peek_ids(record.value)
-            assert ids is not None, record
-            if place_of(system, ids.plan_id) == record.partition:
-                answered.append(ids.plan_id)
-    assert sorted(answered) == sorted(system.ledger.trails)
-
-
-def test_tables_are_empty_but_for_the_registry(system: Live) -> None:
-    """I7, U3: refused plans and dead letters leave no rows behind."""
     system.run(eventually(lambda: rows_left(system.system), lambda rows: not rows))

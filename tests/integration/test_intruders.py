@@ -114,6 +114,22 @@ def test_garbage_on_the_internal_topics_becomes_dead_letters(system: Live) -> No
     assert_untouched(system.execute(submission(step())))
 
 
+def test_records_larger_than_our_topics_take_are_cut(system: Live) -> None:
+    """R38: compressed on their way in, they would not fit on their way out."""
+    topics = system.system.topics
+
+    async def scenario() -> None:
+        async with system.system.producer(compression_type="gzip") as producer:
+            for topic in (topics.step_outcomes, topics.requests["default"]):
+                huge = b"z" * 12_000_000
+                place = await producer.send_and_wait(topic.name, huge, partition=0)
+                letter = await system.ledger.dead_letter(place)
+                assert letter.value == huge[:65_536]
+
+    system.run(scenario())
+    assert_untouched(system.execute(submission(step())))
+
+
 def test_garbage_among_the_halts_is_passed_over(system: Live) -> None:
     """Workers go on reading halts: a later one cancels what runs."""
     topics = system.system.topics
