@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 export PYTHON
-.PHONY: help setup demo test check lint chaos bench coverage lock lock-jars clean
+.PHONY: help setup demo test check lint docs chaos bench coverage lock lock-jars clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -31,6 +31,9 @@ lint: setup ## Run the linters and type checkers alone
 	@$(BIN)/mypy $(CODE)
 	@$(BIN)/pyright --pythonpath $(BIN)/python
 	@$(BIN)/lint-imports --no-logo
+
+docs: setup ## Make the generated parts of docs/ anew
+	@$(BIN)/python -m tools.docs
 
 chaos: setup ## Kill processes and brokers under load, and check what is promised
 	@$(BIN)/pytest $(firstword $(wildcard tests/chaos) tests/integration) $(ARGS)
