@@ -25,6 +25,8 @@ from streams.slots import claim_slot
 from streams.tables import StateTable, declare_state
 from streams.topics import Topic, Topics, partition_of
 
+NEVER_S = 10 * 365 * 86_400.0
+
 
 def create_coordinator(settings: Settings) -> HostedApp:
     """Build the coordinator: agents, the state table and its runtime."""
@@ -137,7 +139,10 @@ def _app(settings: Settings, app_id: str, instance: str, **options: Any) -> Host
         broker_heartbeat_interval=settings.heartbeat_interval_ms / 1000,
         broker_rebalance_timeout=max(20.0, settings.session_timeout_ms / 1000),
         broker_request_timeout=max(30.0, settings.session_timeout_ms / 1000),
-        broker_max_poll_interval=120.0,
+        # A full window, or no partition at all, is nothing to fetch; aiokafka takes
+        # that for a consumer that hangs, leaves the group, and waits for it to fetch
+        # before it joins again, which it never will while the flow is stopped.
+        broker_max_poll_interval=NEVER_S,
         broker_max_poll_records=4000,
         broker_check_crcs=False,
         consumer_max_fetch_size=max(1024**2, settings.max_request_bytes),

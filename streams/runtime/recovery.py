@@ -114,8 +114,9 @@ class FencedRecovery(Recovery):
             generation,
         ):
             return  # the next rebalance has begun; its own recovery follows
-        app.host.start(generation, offsets)
         self._resume(consumer, sources)
+        # After it: a host that has no room yet pauses what was just resumed.
+        app.host.start(generation, offsets)
         await app._fetcher.maybe_start()
         self.tables.on_actives_ready()
         self.tables.on_standbys_ready()
