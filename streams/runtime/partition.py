@@ -148,10 +148,26 @@ class PartitionTask:
                 self._wake.clear()
                 await self._wake.wait()
                 continue
-            await self._fold(chunk)
+            await self._fold_up_to_poison(chunk)
             self._adjust_throttle()
             await self._keep_distance()
             await asyncio.sleep(0)
+
+    async def _fold_up_to_poison(self, chunk: list[Any]) -> None:
+        """Fold a chunk; what has crashed us is committed before what follows it.
+
+        Else the next record that raises would take back that this one was dealt with,
+        and the two would crash us in turns, for ever.
+        """
+        poison = self.state.tables.poison.get(chunk[0].topic)
+        if poison and chunk[0].offset <= poison.offset <= chunk[-1].offset:
+            count = sum(record.offset <= poison.offset for record in chunk)
+            await self._fold(chunk[:count])
+            await self.commit.drain()
+            self.commit.start()
+            chunk = chunk[count:]
+        if chunk:
+            await self._fold(chunk)
 
     async def _fold(self, chunk: list[Any]) -> None:
         state, now = self.state, self._now()

@@ -200,6 +200,60 @@ def test_a_fold_that_raises_is_remembered_and_ends_the_process(
     assert deaths == ["folding plans/0 at 1 raised, for the 1. time"]
 
 
+def test_several_records_whose_folds_raise_end_as_dead_letters(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """POISON: two crashes for each; the second does not undo the first's rejection."""
+
+    class Died(asyncio.CancelledError):
+        pass
+
+    def die(*_: Any, **__: Any) -> None:
+        raise Died
+
+    monkeypatch.setattr(module, "die", die)
+    rig = Rig()
+    records = [rig.plan(offset) for offset in range(6)]
+    bad = [records[1], records[3], records[4]]
+    rows: dict[bytes, bytes | None] = {}
+    rejected: list[bytes | None] = []
+
+    async def live() -> bool:
+        """One life of the process; whether it dealt with everything."""
+        rig = Rig()
+        state, task = rig.bench.state, rig.task
+        for key, value in rows.items():
+            state.tables.load(key, value)
+        fold = state._folds[PLANS_TOPIC]
+
+        def broken(state: Any, record: Any, now: int) -> None:
+            if record in bad:
+                raise ZeroDivisionError
+            fold(state, record, now)
+
+        async def commit(pending: Pending) -> None:
+            rows.update(pending.rows)
+            rejected.extend(each.value for each in pending.records)
+
+        monkeypatch.setitem(state._folds, PLANS_TOPIC, broken)
+        monkeypatch.setattr(task.commit, "_commit", commit)
+        begin = state.tables.positions.get(PLANS_TOPIC, 0)
+        task.start(START | {PLANS_TOPIC: begin})
+        if records[begin:]:
+            task.offer(records[begin:])
+        await asyncio.sleep(0.05)
+        try:
+            await task.quiesce()
+        except Died:
+            return False
+        return True
+
+    lives = [asyncio.run(live()) for _ in range(7)]
+    assert lives == [False] * 6 + [True]
+    assert rejected == [each.value for each in bad]
+    assert rows[b"\0position:plans"] == b"6"
+
+
 def test_a_kept_partition_must_stand_where_its_log_says(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

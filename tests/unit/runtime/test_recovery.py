@@ -42,9 +42,9 @@ class Consumer(ChunkConsumer):
 
     def __init__(self, app: Any) -> None:
         self.app = app
-        self._active_partitions = set()
+        self._active_partitions: set[TP] = set()
         self._paused_partitions = set(QUEUE)
-        self._buffered_partitions = set()
+        self._buffered_partitions: set[TP] = set()
         self.can_resume_flow, self.suspend_flow = asyncio.Event(), asyncio.Event()
 
     def assignment(self) -> set[TP]:
