@@ -172,11 +172,15 @@ class PartitionState:
 
     # -- housekeeping
 
-    def expire(self, now: int) -> None:
-        """Forget ended plans whose retention is over, a portion at a time (R14)."""
+    def expire(self, now: int) -> bool:
+        """Forget ended plans whose retention is over (R14).
+
+        Returns:
+            Whether it was a full portion, so that there may be more.
+        """
         retention = self.terms.registry_retention_ms
         if not retention:
-            return
+            return False
         expired: list[bytes] = []
         for key, row in self.tables.registry.items():
             ended_at = codec.decode_row(RegistryRow, row)["completed_at"]
@@ -185,6 +189,7 @@ class PartitionState:
             expired.append(key)
         for key in expired:
             self.tables.drop_registry(key)
+        return len(expired) == EXPIRED_AT_ONCE
 
     # -- recovery
 

@@ -38,6 +38,10 @@ KIND_OF_LIMIT = {
 LIMIT_OF_KIND = {kind.value: limit for limit, kind in KIND_OF_LIMIT.items()}
 
 
+STALE_ENTRIES = 1024
+"""Entries beyond twice the armed rows at which a heap is built anew."""
+
+
 class DeadlineHeap:
     """The deadlines of a partition by due time; rows changed since are passed over."""
 
@@ -48,7 +52,7 @@ class DeadlineHeap:
         self._entries: list[tuple[int, bytes]] = []
 
     def rebuild(self) -> None:
-        """Fill the heap from the deadlines table, after a recovery."""
+        """Fill the heap from the deadlines table."""
         rows = self._tables.deadlines
         self._entries = [(deadline.due_at, key) for key, deadline in rows.items()]
         heapq.heapify(self._entries)
@@ -58,6 +62,9 @@ class DeadlineHeap:
         self._tables.put_deadline(plan, number, deadline)
         key = plan + number.to_bytes(2, "big")
         heapq.heappush(self._entries, (deadline.due_at, key))
+        # Plans end long before their limits: what they leave here would stay till then.
+        if len(self._entries) > 2 * len(self._tables.deadlines) + STALE_ENTRIES:
+            self.rebuild()
 
     def take_due(self, now: int) -> list[tuple[bytes, Deadline]]:
         """Remove and return what is due at `now` (Unix ms) and still armed."""

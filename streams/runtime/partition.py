@@ -140,16 +140,15 @@ class PartitionTask:
     async def _run(self) -> None:
         while not self._stopping:
             if self._housekeeping:
-                self._housekeeping = False
-                self.state.expire(self._now())
+                self._housekeeping = self.state.expire(self._now())
                 self._hand_over(self.state.take_effects(), [], {})
-            chunk = self._inbox.take(self.state.room)
-            if chunk is None:
+            if chunk := self._inbox.take(self.state.room):
+                await self._fold_up_to_poison(chunk)
+                self._adjust_throttle()
+            elif not self._housekeeping:
                 self._wake.clear()
                 await self._wake.wait()
                 continue
-            await self._fold_up_to_poison(chunk)
-            self._adjust_throttle()
             await self._keep_distance()
             await asyncio.sleep(0)
 

@@ -8,7 +8,14 @@ import pytest
 
 from agents.dead_letters import KEPT_BYTES
 from agents.deadlines import DeadlineKind
-from agents.tables import Deadline, Poison, Tables, plan_key, step_key
+from agents.tables import (
+    PLAN_ITSELF,
+    Deadline,
+    Poison,
+    Tables,
+    plan_key,
+    step_key,
+)
 from schemas import codec
 from schemas.commands import DeadlineFired, Limit, RetryDue
 from schemas.errors import Severity, make_error
@@ -459,6 +466,45 @@ def test_ended_plans_are_forgotten_after_their_retention() -> None:
     assert bench.tables.knows(plan_key(plan["plan"]["id"]))
     bench.state.expire(bench.now + 1000)
     assert not bench.tables.knows(plan_key(plan["plan"]["id"]))
+
+
+def test_a_start_in_the_future_does_not_keep_ids() -> None:
+    """R14: such a result is completed in the future (R32), its plan has ended now."""
+    bench = Bench(registry_retention_ms=1000)
+    future = bench.now * 1000  # somebody's microseconds
+    late: dict[str, Any] = {"started_at": future, "deadline_ms": future + 600_000}
+    for plan in (submission(steps([]), **late), submission(steps([]))):
+        (request,) = requests(bench.admit(plan))
+        bench.succeed(request)
+    bench.state.expire(bench.now + 1000)
+    assert not bench.tables.registry
+
+
+def test_ids_are_forgotten_a_portion_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No portion holds up the folds for long; it is told that there may be more."""
+    monkeypatch.setattr("agents.coordinator.EXPIRED_AT_ONCE", 2)
+    bench = Bench(registry_retention_ms=1000)
+    for _ in range(3):
+        (request,) = requests(bench.admit(submission(steps([]))))
+        bench.succeed(request)
+    assert bench.state.expire(bench.now + 1000)
+    assert len(bench.tables.registry) == 1
+    assert not bench.state.expire(bench.now + 1000)
+    assert not bench.tables.registry
+
+
+def test_limits_of_ended_plans_do_not_pile_up() -> None:
+    """U3: plans end long before their limits, whose entries must not wait till then."""
+    bench = Bench()
+    heap, due = bench.state.deadlines, Deadline(10**9, DeadlineKind.PLAN_TIMEOUT, 0)
+    for number in range(5000):
+        plan = number.to_bytes(16, "big")
+        heap.arm(plan, PLAN_ITSELF, due)
+        if number:
+            bench.tables.drop_plan(plan, 0)
+    assert len(heap) < 1100
+    ((key, _),) = heap.take_due(10**9)
+    assert key == step_key(bytes(16), PLAN_ITSELF)
 
 
 def test_without_a_retention_ids_are_remembered_for_ever() -> None:

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
+from agents.admission import admit
 from agents.effects import Outgoing
-from agents.tables import POISON
+from agents.tables import POISON, POSITION
 from streams.runtime import partition as module
 from streams.runtime.commit import CommitTerms, GroupCommit, Pending
 from streams.runtime.partition import INBOX_HIGH, Inbox, PartitionTask
@@ -200,58 +202,88 @@ def test_a_fold_that_raises_is_remembered_and_ends_the_process(
     assert deaths == ["folding plans/0 at 1 raised, for the 1. time"]
 
 
+def test_ids_are_forgotten_as_fast_as_they_come(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """R14: one housekeeping goes on until everything is forgotten that may be."""
+    portions = iter([True, True, False])
+    asked: list[int] = []
+
+    def expire(now: int) -> bool:
+        asked.append(now)
+        return next(portions)
+
+    async def scenario() -> None:
+        rig = Rig()
+        monkeypatch.setattr(rig.bench.state, "expire", expire)
+        rig.task.start(dict(START))
+        rig.task.housekeep()
+        rig.task.offer([rig.plan(0)])
+        await settle()
+        await rig.task.quiesce()
+        assert rig.task.next[PLANS_TOPIC] == 1
+
+    asyncio.run(scenario())
+    assert len(asked) == 3
+
+
+class Died(asyncio.CancelledError):
+    """The process has died."""
+
+
+def die(*_: Any, **__: Any) -> None:
+    raise Died
+
+
+class Lives:
+    """What lasts from one life of a process to the next."""
+
+    def __init__(self, records: list[Source], bad: list[Source]) -> None:
+        self.records = records
+        self.bad = bad
+        self.rows: dict[bytes, bytes | None] = {}
+        self.sent: list[Outgoing] = []
+
+    async def live(self) -> bool:
+        """Read on; whether everything was dealt with."""
+        task = Rig().task
+        for key, value in self.rows.items():
+            task.state.tables.load(key, value)
+        task.state._folds[PLANS_TOPIC] = self._fold
+        task.commit._commit = self._commit  # type: ignore[method-assign]
+        begin = task.state.tables.positions.get(PLANS_TOPIC, 0)
+        task.start(START | {PLANS_TOPIC: begin})
+        task.offer(self.records[begin:])
+        await asyncio.sleep(0.05)
+        with suppress(Died):
+            await task.quiesce()
+            return True
+        return False
+
+    def _fold(self, state: Any, record: Any, now: int) -> None:
+        if record in self.bad:
+            raise ZeroDivisionError
+        admit(state, record, now)
+
+    async def _commit(self, pending: Pending) -> None:
+        self.rows.update(pending.rows)
+        self.sent += pending.records
+
+
 def test_several_records_whose_folds_raise_end_as_dead_letters(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """POISON: two crashes for each; the second does not undo the first's rejection."""
-
-    class Died(asyncio.CancelledError):
-        pass
-
-    def die(*_: Any, **__: Any) -> None:
-        raise Died
-
     monkeypatch.setattr(module, "die", die)
     rig = Rig()
     records = [rig.plan(offset) for offset in range(6)]
-    bad = [records[1], records[3], records[4]]
-    rows: dict[bytes, bytes | None] = {}
-    rejected: list[bytes | None] = []
+    process = Lives(records, bad=[records[1], records[3], records[4]])
 
-    async def live() -> bool:
-        """One life of the process; whether it dealt with everything."""
-        rig = Rig()
-        state, task = rig.bench.state, rig.task
-        for key, value in rows.items():
-            state.tables.load(key, value)
-        fold = state._folds[PLANS_TOPIC]
+    lives = [asyncio.run(process.live()) for _ in range(7)]
 
-        def broken(state: Any, record: Any, now: int) -> None:
-            if record in bad:
-                raise ZeroDivisionError
-            fold(state, record, now)
-
-        async def commit(pending: Pending) -> None:
-            rows.update(pending.rows)
-            rejected.extend(each.value for each in pending.records)
-
-        monkeypatch.setitem(state._folds, PLANS_TOPIC, broken)
-        monkeypatch.setattr(task.commit, "_commit", commit)
-        begin = state.tables.positions.get(PLANS_TOPIC, 0)
-        task.start(START | {PLANS_TOPIC: begin})
-        if records[begin:]:
-            task.offer(records[begin:])
-        await asyncio.sleep(0.05)
-        try:
-            await task.quiesce()
-        except Died:
-            return False
-        return True
-
-    lives = [asyncio.run(live()) for _ in range(7)]
     assert lives == [False] * 6 + [True]
-    assert rejected == [each.value for each in bad]
-    assert rows[b"\0position:plans"] == b"6"
+    assert [each.value for each in process.sent] == [each.value for each in process.bad]
+    assert process.rows[POSITION + PLANS_TOPIC.encode()] == b"6"
 
 
 def test_a_kept_partition_must_stand_where_its_log_says(
