@@ -7,6 +7,7 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Callable, Coroutine, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +26,7 @@ from streams.runtime.partition import PartitionTask
 from streams.runtime.positions import check_positions
 from streams.runtime.producers import (
     Entry,
+    best_effort_producer,
     idempotent_producer,
     transactional_producer,
 )
@@ -36,6 +38,9 @@ logger = logging.getLogger("planstream.coordinator")
 
 HOUSEKEEPING_S = 10.0
 GROUP_COMMIT_S = 5.0
+FAREWELL_S = 1.0
+EVENTS_KEPT = 10_000
+"""Events that wait to be sent beyond which later ones are dropped (§5.0)."""
 
 
 @dataclass(slots=True)
@@ -58,26 +63,40 @@ class _Clients:
 
     Attributes:
         producer: idempotent; sends what is in the outbox.
-        outbox: step requests, commands and events.
+        outbox: step requests and commands.
+        herald: gives up on what it cannot send.
+        events: sent by the herald, so that trouble with them is no trouble for what
+            commits wait for (§5.0).
         monitor: asks for offsets. It reads uncommitted: what arrived counts, also when
             it lies behind somebody's open transaction.
     """
 
     producer: AIOKafkaProducer
     outbox: Outbox
+    herald: AIOKafkaProducer
+    events: Outbox
     monitor: AIOKafkaConsumer
 
     @classmethod
     async def start(cls, settings: Settings) -> _Clients:
         producer = idempotent_producer(settings)
-        await producer.start()
+        herald = best_effort_producer(settings)
         monitor = AIOKafkaConsumer(**settings.connection())
-        await monitor.start()
-        return cls(producer, Outbox(producer), monitor)
+        clients = cls(producer, Outbox(producer), herald, Outbox(herald), monitor)
+        try:
+            await producer.start()
+            await herald.start()
+            await monitor.start()
+        except BaseException:
+            await clients.stop()
+            raise
+        return clients
 
     async def stop(self) -> None:
         await self.producer.stop()
         await self.monitor.stop()
+        with suppress(TimeoutError):  # what cannot be sent is retried for a while
+            await asyncio.wait_for(self.herald.stop(), FAREWELL_S)
 
 
 def now_ms() -> int:
@@ -134,7 +153,7 @@ class CoordinatorHost:
         new = wanted - self._owned.keys()
         rows = await self._open(new)
         self._generation = generation
-        offsets = await self._offsets(assigned, new)
+        offsets = await self._offsets(assigned)
         logger.info(
             "generation %d: %d partitions, %d new with %d rows, in %.2f s",
             *(generation, len(wanted), len(new), rows, time.monotonic() - began),
@@ -168,9 +187,10 @@ class CoordinatorHost:
         """Commit, close every producer; see `Host`."""
         self._live = None
         await self._commit_to_group()
+        # Before the tasks: what is folded cannot be committed until its requests left.
+        await self._drop(list(self._owned))
         for task in list(self._background):
             task.cancel()
-        await self._drop(list(self._owned))
         if self._clients is not None:
             await self._clients.stop()
 
@@ -181,6 +201,7 @@ class CoordinatorHost:
             return
         self._clients = await _Clients.start(self._settings)
         self._spawn(watched("sending requests", self._clients.outbox.run()))
+        self._spawn(watched("sending events", self._clients.events.run()))
         self._spawn(watched("the deadline watch", self._watch.run()))
         self._spawn(watched("the housekeeping", self._housekeep()))
 
@@ -207,23 +228,23 @@ class CoordinatorHost:
         await asyncio.gather(*[owned.close() for owned in dropped])
 
     async def _open(self, numbers: set[int]) -> int:
-        opened = await asyncio.gather(*[self._fence(number) for number in numbers])
-        new = dict(zip(numbers, opened, strict=True))
+        new = {number: self._prepare(number) for number in numbers}
+        producers = [owned.producer for owned in new.values()]
         try:
+            # Fence: the former owners can commit no more.
+            await asyncio.gather(*[producer.start() for producer in producers])
             tables = {number: owned.state.tables for number, owned in new.items()}
             changelog = self._topics.changelog.name
             rows = await replay(self._settings, changelog, tables) if new else 0
         except BaseException:
-            await asyncio.gather(*[owned.producer.stop() for owned in opened])
+            await asyncio.gather(*[producer.stop() for producer in producers])
             raise
         self._owned |= new
         return rows
 
-    async def _fence(self, number: int) -> Owned:
-        """Start the partition's producer: the former owner can commit no more."""
+    def _prepare(self, number: int) -> Owned:
         app_id = self._settings.coordinator_app_id
         producer = transactional_producer(self._settings, f"{app_id}-{number}")
-        await producer.start()
         state = PartitionState(number, self._terms)
         commit = GroupCommit(
             producer,
@@ -241,26 +262,34 @@ class CoordinatorHost:
         )
         return Owned(producer, state, task)
 
-    async def _offsets(self, assigned: frozenset[TP], new: set[int]) -> dict[TP, int]:
+    async def _offsets(self, assigned: frozenset[TP]) -> dict[TP, int]:
         positions = {
             tp: self._owned[tp.partition].state.tables.positions.get(tp.topic)
             for tp in assigned
         }
-        fresh = [tp for tp in assigned if tp.partition in new]
+        # A partition that was kept has been checked, unless it was never started.
+        stands = {tp: self._owned[tp.partition].task.next for tp in assigned}
+        fresh = [tp for tp in assigned if not stands[tp]]
         begins = await check_positions(
             self._connected.monitor,
             self._consumer().kafka,
             {tp: positions[tp] for tp in fresh},
         )
+        # Nothing was folded of a topic without a position: we stand where we began.
+        begins |= {tp: stand[tp.topic] for tp, stand in stands.items() if stand}
         return {
-            tp: begins.get(tp, 0) if offset is None else offset
+            tp: begins[tp] if offset is None else offset
             for tp, offset in positions.items()
         }
 
     # -- sending
 
     def _send(self, records: list[Outgoing], number: int) -> list[Acknowledgement]:
-        outbox = self._connected.outbox
+        return self._put(self._connected.outbox, records, number)
+
+    def _put(
+        self, outbox: Outbox, records: list[Outgoing], number: int
+    ) -> list[Acknowledgement]:
         rounds = set()
         for record in records:
             topic, partition = self._locate(record, number)
@@ -273,7 +302,11 @@ class CoordinatorHost:
             await acknowledgement
 
     def _emit(self, events: list[Outgoing], number: int) -> None:
-        for acknowledgement in self._send(events, number):
+        outbox = self._connected.events
+        if outbox.waiting > EVENTS_KEPT:
+            logger.warning("%d outcome events were dropped: too many wait", len(events))
+            return
+        for acknowledgement in self._put(outbox, events, number):
             acknowledgement.add_done_callback(_report_unsent)
 
     # -- asking and telling the consumer

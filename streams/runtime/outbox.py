@@ -31,10 +31,13 @@ class Outbox:
         self._waiting: Batches = defaultdict(list)
         self._round: Acknowledgement | None = None
         self._wake = asyncio.Event()
+        self.waiting = 0
+        """How many records no round has taken yet."""
 
     def add(self, topic: str, partition: int, entry: Entry) -> Acknowledgement:
         """Queue a record; all of a round share one acknowledgement."""
         self._waiting[topic, partition].append(entry)
+        self.waiting += 1
         if self._round is None:
             self._round = asyncio.get_running_loop().create_future()
             # Whoever adds may not care: an unseen failure is no news then.
@@ -48,6 +51,7 @@ class Outbox:
             await self._wake.wait()
             self._wake.clear()
             waiting, self._waiting = self._waiting, defaultdict(list)
+            self.waiting = 0
             current, self._round = self._round, None
             if current is not None:
                 await self._send(waiting, current)

@@ -70,6 +70,22 @@ def idempotent_producer(settings: Settings) -> AIOKafkaProducer:
     )
 
 
+def best_effort_producer(settings: Settings) -> AIOKafkaProducer:
+    """A producer that drops what the broker does not take, and goes on.
+
+    An idempotent one retries for ever, and after a refusal, which leaves a gap in the
+    sequence of a partition, nothing more is taken from it there.
+    """
+    return AIOKafkaProducer(
+        **settings.connection(),
+        **_sizes(settings),
+        enable_idempotence=False,
+        acks="all",
+        retry_backoff_ms=20,
+        linger_ms=0,
+    )
+
+
 def _sizes(settings: Settings) -> dict[str, int]:
     largest = settings.max_request_bytes
     return {
