@@ -16,7 +16,7 @@ from faust.types import TP
 from agents.core.admission import RejectReason
 from agents.dead_letters import dead_letter
 from agents.engine import StepEngine
-from agents.scheduling import Position
+from agents.scheduling import Partition, Position
 from schemas import codec
 from schemas.steps import StepRequest
 from streams.config import Settings
@@ -84,6 +84,7 @@ class WorkerHost:
         self._old_below: dict[TP, int] = {}
         self._paused: set[TP] = set()
         self._finished: dict[TP, int] = {}
+        self._committing = asyncio.Lock()
 
     @property
     def _started(self) -> _Parts:
@@ -249,9 +250,12 @@ class WorkerHost:
                 await self._commit()
 
     async def _commit(self) -> None:
-        if self._parts is None:
-            return
-        moved = self._parts.engine.committable()
+        # One at a time: the end of one must not forget what another has failed with.
+        async with self._committing:
+            if self._parts is not None:
+                await self._commit_finished(self._parts.engine.committable())
+
+    async def _commit_finished(self, moved: Mapping[Partition, int]) -> None:
         self._finished |= {TP(*key): offset for key, offset in moved.items()}
         try:
             await self._consumer().commit_offsets(self._finished)
