@@ -146,8 +146,12 @@ class Settings(BaseSettings):
 
     # Limits.
     max_submission_bytes: Positive = 1_048_576
-    max_record_bytes: Annotated[int, Field(ge=65_536, le=1_073_741_824)] = 8_388_608
-    """The largest record value on any topic."""
+    max_record_bytes: Annotated[int, Field(ge=4_194_304, le=1_073_741_824)] = 8_388_608
+    """The largest record value on any topic.
+
+    An audit record with all its warnings, a step's row with all its errors, and a
+    batch must fit: what a topic refuses could never be committed.
+    """
     max_step_result_bytes: Positive = 262_144
     max_plans_in_flight: Positive = 10_000
     """Open plans of one partition, beyond which its plans wait in their topic."""

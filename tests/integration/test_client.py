@@ -584,10 +584,10 @@ def test_a_submission_beyond_every_limit_is_refused_at_once(
     async def scenario(scene: Scene) -> None:
         async with scene.client(results=False) as client:
             with pytest.raises(SubmissionRefused):
-                await client.submit(plan(), {"carrier": "x" * 2_000_000})
+                await client.submit(plan(), {"carrier": "x" * 5_000_000})
             await client.submit(plan(), {"carrier": "x" * 900_000})
 
-    play(scenario, max_record_bytes=1_048_576)
+    play(scenario, max_record_bytes=4_194_304)
 
 
 async def ids_of(results: AsyncIterator[Any], count: int) -> set[str]:

@@ -107,6 +107,13 @@ def test_the_environment_writes_lists_with_commas(
             "PLANSTREAM_MAX_SUBMISSION_BYTES: must not be larger than max_record_bytes",
         ),
         (
+            {"max_record_bytes": 2**20, "max_submission_bytes": 2**20},
+            (
+                "PLANSTREAM_MAX_RECORD_BYTES: "
+                f"input should be greater than or equal to {4 * 2**20}"
+            ),
+        ),
+        (
             {"security_protocol": "SASL_SSL"},
             "PLANSTREAM_SASL_USERNAME: SASL_SSL needs a user",
         ),
