@@ -7,29 +7,24 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Callable, Coroutine, Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaProducer
 from aiokafka.structs import TopicPartition
 from faust.types import TP
 
 from agents.coordinator import CoordinatorTerms, PartitionState
 from agents.effects import Outgoing
 from streams.config import Settings
+from streams.runtime.clients import Clients
 from streams.runtime.commit import CommitTerms, GroupCommit
 from streams.runtime.delivery import ChunkConsumer
 from streams.runtime.exits import watched
 from streams.runtime.outbox import Acknowledgement, Outbox
 from streams.runtime.partition import PartitionTask
 from streams.runtime.positions import check_positions
-from streams.runtime.producers import (
-    Entry,
-    best_effort_producer,
-    idempotent_producer,
-    transactional_producer,
-)
+from streams.runtime.producers import Entry, transactional_producer
 from streams.runtime.replay import replay
 from streams.runtime.watch import DeadlineWatch
 from streams.topics import Topics, partition_of
@@ -38,7 +33,6 @@ logger = logging.getLogger("planstream.coordinator")
 
 HOUSEKEEPING_S = 10.0
 GROUP_COMMIT_S = 5.0
-FAREWELL_S = 1.0
 EVENTS_KEPT = 10_000
 """Events that wait to be sent beyond which later ones are dropped (§5.0)."""
 
@@ -55,48 +49,6 @@ class Owned:
         """Commit what is folded and let the partition go."""
         await self.task.quiesce()
         await self.producer.stop()
-
-
-@dataclass(frozen=True, slots=True)
-class _Clients:
-    """What all partitions share.
-
-    Attributes:
-        producer: idempotent; sends what is in the outbox.
-        outbox: step requests and commands.
-        herald: gives up on what it cannot send.
-        events: sent by the herald, so that trouble with them is no trouble for what
-            commits wait for (§5.0).
-        monitor: asks for offsets. It reads uncommitted: what arrived counts, also when
-            it lies behind somebody's open transaction.
-    """
-
-    producer: AIOKafkaProducer
-    outbox: Outbox
-    herald: AIOKafkaProducer
-    events: Outbox
-    monitor: AIOKafkaConsumer
-
-    @classmethod
-    async def start(cls, settings: Settings) -> _Clients:
-        producer = idempotent_producer(settings)
-        herald = best_effort_producer(settings)
-        monitor = AIOKafkaConsumer(**settings.connection())
-        clients = cls(producer, Outbox(producer), herald, Outbox(herald), monitor)
-        try:
-            await producer.start()
-            await herald.start()
-            await monitor.start()
-        except BaseException:
-            await clients.stop()
-            raise
-        return clients
-
-    async def stop(self) -> None:
-        await self.producer.stop()
-        await self.monitor.stop()
-        with suppress(TimeoutError):  # what cannot be sent is retried for a while
-            await asyncio.wait_for(self.herald.stop(), FAREWELL_S)
 
 
 def now_ms() -> int:
@@ -130,7 +82,7 @@ class CoordinatorHost:
         self._owned: dict[int, Owned] = {}
         self._generation = -1
         self._live: int | None = None
-        self._clients: _Clients | None = None
+        self._clients: Clients | None = None
         self._background: set[asyncio.Task[None]] = set()
         self._locate = _Locator(settings)
         self._watch = DeadlineWatch(
@@ -199,7 +151,7 @@ class CoordinatorHost:
     async def _start_clients(self) -> None:
         if self._clients is not None:
             return
-        self._clients = await _Clients.start(self._settings)
+        self._clients = await Clients.start(self._settings)
         self._spawn(watched("sending requests", self._clients.outbox.run()))
         self._spawn(watched("sending events", self._clients.events.run()))
         self._spawn(watched("the deadline watch", self._watch.run()))
@@ -211,7 +163,7 @@ class CoordinatorHost:
         task.add_done_callback(self._background.discard)
 
     @property
-    def _connected(self) -> _Clients:
+    def _connected(self) -> Clients:
         if self._clients is None:
             raise RuntimeError("nothing has been assigned yet")
         return self._clients
@@ -351,7 +303,17 @@ class CoordinatorHost:
             if time.monotonic() - last >= HOUSEKEEPING_S:
                 last = time.monotonic()
                 for task in self._live_tasks():
-                    task.housekeep()
+                    task.housekeep(self._read_by(task))
+
+    def _read_by(self, task: PartitionTask) -> dict[str, int]:
+        """How far topics are read of which every record is folded."""
+        consumer = self._consumer()
+        tps = [TP(topic, task.state.partition) for topic in task.next]
+        return {
+            tp.topic: consumer.read_to(tp)
+            for tp in tps
+            if task.next[tp.topic] >= consumer.handed.get(tp, 0)
+        }
 
     async def _commit_to_group(self) -> None:
         """Commit the positions to the group as well: only lag monitors read them."""

@@ -117,10 +117,12 @@ class ChunkConsumer(Consumer):
         await self.seek_wait(offsets)
 
     def read_to(self, tp: TP) -> int:
-        """The offset up to which this partition has been read from the broker.
+        """The offset up to which this partition is handed out; -1 if not known.
 
         Unlike the last record's offset it also passes transaction markers.
         """
+        if not self.flow_active:  # what a fetch brings now is read, and dropped
+            return -1
         assignment = self.kafka._subscription.subscription
         if assignment is None or assignment.assignment is None:
             return -1

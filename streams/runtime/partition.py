@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from agents.coordinator import PartitionState
@@ -97,6 +97,7 @@ class PartitionTask:
         self._stopping = False
         self._task: asyncio.Task[None] | None = None
         self._housekeeping = False
+        self._read_to: Mapping[str, int] = {}
 
     def start(self, offsets: dict[str, int]) -> None:
         """Begin to fold, from these offsets by source topic."""
@@ -104,6 +105,7 @@ class PartitionTask:
             die(f"a kept partition stands at {self.next}, its log at {offsets}")
         self.next, self._queued_to = dict(offsets), dict(offsets)
         self._stopping, self._throttled = False, (False, False)
+        self._housekeeping, self._read_to = False, {}
         self.state.deadlines.rebuild()
         self.commit.start()
         name = f"the fold of partition {self.state.partition}"
@@ -132,16 +134,20 @@ class PartitionTask:
         self._adjust_throttle()
         self._wake.set()
 
-    def housekeep(self) -> None:
-        """Have the partition drop what its retention is over for."""
-        self._housekeeping = True
+    def housekeep(self, read_to: Mapping[str, int]) -> None:
+        """Have the partition drop what its retention is over for.
+
+        Args:
+            read_to: offsets by source topic below which every record is folded.
+        """
+        self._housekeeping, self._read_to = True, read_to
         self._wake.set()
 
     async def _run(self) -> None:
         while not self._stopping:
             if self._housekeeping:
                 self._housekeeping = self.state.expire(self._now())
-                self._hand_over(self.state.take_effects(), [], {})
+                self._hand_over(self.state.take_effects(), [], self._pass_markers())
             if chunk := self._inbox.take(self.state.room):
                 await self._fold_up_to_poison(chunk)
                 self._adjust_throttle()
@@ -151,6 +157,23 @@ class PartitionTask:
                 continue
             await self._keep_distance()
             await asyncio.sleep(0)
+
+    def _pass_markers(self) -> dict[str, int]:
+        """Move the positions past what is no record: the markers of transactions.
+
+        Else retention removes them from a topic that has gone quiet, and the log then
+        starts behind a position at which nothing is missing.
+        """
+        moved = {
+            topic: offset
+            for topic, offset in self._read_to.items()
+            if offset > self.next[topic]
+        }
+        for topic, offset in moved.items():
+            self.next[topic] = offset
+            self._queued_to[topic] = max(offset, self._queued_to[topic])
+            self.state.tables.put_position(topic, offset)
+        return moved
 
     async def _fold_up_to_poison(self, chunk: list[Any]) -> None:
         """Fold a chunk; what has crashed us is committed before what follows it.

@@ -12,7 +12,8 @@ from agents.effects import Outgoing
 from streams.apps import coordinator_terms
 from streams.config import Settings
 from streams.runtime import coordinator as module
-from streams.runtime.coordinator import CoordinatorHost, _Clients
+from streams.runtime.clients import Clients
+from streams.runtime.coordinator import CoordinatorHost
 from streams.runtime.outbox import Outbox
 from streams.topics import Topics, partition_of
 from tests.unit.coordinator.bench import Source, steps, submission
@@ -44,6 +45,13 @@ class Consumer:
 
     kafka = None
 
+    def __init__(self) -> None:
+        self.handed: dict[TP, int] = {}
+        self.read: dict[TP, int] = {}
+
+    def read_to(self, tp: TP) -> int:
+        return self.read.get(tp, -1)
+
     async def commit_offsets(self, offsets: Mapping[TP, int]) -> None: ...
 
 
@@ -52,17 +60,18 @@ class Rig:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.requests, self.events, self.results = Producer(), Producer(), Producer()
+        self.consumer = Consumer()
         monkeypatch.setattr(module, "transactional_producer", lambda *_: self.results)
         self.host = CoordinatorHost(
             SETTINGS,
             TOPICS,
             coordinator_terms(SETTINGS, TOPICS),
-            consumer=lambda: cast(Any, Consumer()),
+            consumer=lambda: cast(Any, self.consumer),
             on_ready=lambda numbers: None,
         )
         clients = (self.requests, self.events)
         outboxes = [Outbox(cast(Any, each)) for each in clients]
-        self.host._clients = _Clients(
+        self.host._clients = Clients(
             cast(Any, self.requests),
             outboxes[0],
             cast(Any, self.events),
@@ -175,6 +184,24 @@ def test_a_kept_partition_is_read_on_where_it_stands(
         task.state.tables.put_position(INPUTS[0], 7)
         offsets = await rig.host._offsets(tps)
         assert {tp.topic: offset for tp, offset in offsets.items()} == task.next
+
+    asyncio.run(scenario())
+
+
+def test_what_is_handed_out_but_not_folded_is_not_passed_by(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The consumer's own position is ahead of the fold's while a chunk is queued."""
+
+    async def scenario() -> None:
+        rig = Rig(monkeypatch)
+        rig.own(3)
+        plans, outcomes, _ = (TP(topic, 3) for topic in INPUTS)
+        rig.consumer.handed = {plans: 1, outcomes: 0}
+        rig.consumer.read = {plans: 1, outcomes: 1}
+        read = rig.host._read_by(rig.host._owned[3].task)
+        assert plans.topic not in read
+        assert read[outcomes.topic] == 1
 
     asyncio.run(scenario())
 

@@ -217,7 +217,7 @@ def test_ids_are_forgotten_as_fast_as_they_come(
         rig = Rig()
         monkeypatch.setattr(rig.bench.state, "expire", expire)
         rig.task.start(dict(START))
-        rig.task.housekeep()
+        rig.task.housekeep({})
         rig.task.offer([rig.plan(0)])
         await settle()
         await rig.task.quiesce()
@@ -225,6 +225,30 @@ def test_ids_are_forgotten_as_fast_as_they_come(
 
     asyncio.run(scenario())
     assert len(asked) == 3
+
+
+def test_positions_pass_the_markers_of_transactions() -> None:
+    """What is read and folded to its end stands there, also behind the last record.
+
+    Else retention, which removes the marker in the end, would look like a loss.
+    """
+
+    async def scenario() -> None:
+        rig = Rig()
+        rig.task.start(dict(START))
+        rig.task.offer([rig.plan(0)])
+        await settle()
+        rig.task.housekeep({PLANS_TOPIC: 2, OUTCOMES_TOPIC: -1})
+        await settle()
+        assert rig.task.next == START | {PLANS_TOPIC: 2}
+        rig.task.offer([rig.plan(1), rig.plan(2)])
+        await settle()
+        await rig.task.quiesce()
+        assert rig.task.commit.committed == {PLANS_TOPIC: 3}
+        assert len(rig.sent) == 2
+        assert rig.bench.tables.positions == {PLANS_TOPIC: 3}
+
+    asyncio.run(scenario())
 
 
 class Died(asyncio.CancelledError):

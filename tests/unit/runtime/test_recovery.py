@@ -132,3 +132,14 @@ def test_a_rebalance_resumes_what_there_is_room_for() -> None:
         assert consumer._get_active_partitions() == QUEUE
 
     asyncio.run(scenario())
+
+
+def test_what_a_stopped_flow_drops_is_not_read() -> None:
+    """A fetch under way when a rebalance begins moves the position for nothing."""
+
+    async def scenario() -> None:
+        consumer = await recovered(Engine(room=5))
+        consumer.stop_flow()
+        assert consumer.read_to(TP("step-requests.default", 0)) == -1
+
+    asyncio.run(scenario())
