@@ -77,6 +77,11 @@ class DeadlineHeap:
                 due.append((key, deadline))
         return due
 
+    def put_back(self, due: list[tuple[bytes, Deadline]]) -> None:
+        """Wait again for what was taken and could not be announced."""
+        for key, deadline in due:
+            heapq.heappush(self._entries, (deadline.due_at, key))
+
     def __len__(self) -> int:
         return len(self._entries)
 

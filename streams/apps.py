@@ -171,7 +171,10 @@ def _agent(app: HostedApp, name: str, topic: Topic) -> None:
     async def hand_over(stream: Any) -> None:
         async for event in stream.noack().events():
             message = event.message
-            app.host.deliver(message.generation_id, message.tp, event.value)
+            try:
+                app.host.deliver(message.generation_id, message.tp, event.value)
+            except Exception as exc:  # noqa: BLE001 - Faust would pass the chunk over
+                die(f"a chunk of {message.tp} could not be taken", exc)
 
     source = app.topic(topic.name, key_type=bytes, value_type=bytes)
     app.agent(source, name=name)(hand_over)

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from aiokafka.errors import KafkaError
 from faust.types import TP
 
 from agents.deadlines import DeadlineKind, command_of
 from agents.effects import Outgoing
 from agents.tables import Deadline
 from streams.runtime.partition import PartitionTask
+
+logger = logging.getLogger("planstream.coordinator")
 
 TICK_S = 0.02
 """How often the heaps are looked at: the firing error without lag."""
@@ -85,8 +89,17 @@ class DeadlineWatch:
             if retries:
                 await self._announce(task, retries)
             if limits:
-                tps = [TP(topic, task.state.partition) for topic in self._inputs]
-                self._barriers.append(Barrier(task, limits, await self._ends(tps)))
+                await self._raise_barrier(task, limits)
+
+    async def _raise_barrier(self, task: PartitionTask, limits: list[Due]) -> None:
+        tps = [TP(topic, task.state.partition) for topic in self._inputs]
+        try:
+            ends = await self._ends(tps)
+        except KafkaError as exc:  # a broker that is away: the limits wait for it
+            logger.warning("limits wait, as no broker tells the log's end: %s", exc)
+            task.state.deadlines.put_back(limits)
+        else:
+            self._barriers.append(Barrier(task, limits, ends))
 
     async def _pass_barriers(self) -> None:
         live = set(map(id, self._tasks()))
