@@ -227,7 +227,9 @@ class Attempt:
     async def _announce_first(self) -> bool:
         """Announces a possible redelivery, and waits until that is in the log (R29)."""
         try:
-            await self._announce()
+            # Many outcomes share one acknowledgement: an attempt that is cut while it
+            # waits must not cancel those of the others.
+            await asyncio.shield(self._announce())
         except Exception:  # noqa: BLE001 (the reporter has called it fatal)
             self.is_open = False
         return self.is_open

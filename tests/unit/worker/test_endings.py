@@ -67,6 +67,25 @@ class TestHalts:
             await eventually(lambda: b.engine.load().running == 0)
             await eventually(lambda: b.engine.committable() == {PARTITION: 1})
             assert log.said() == []
+            assert b.fatal == []
+
+    @in_loop
+    async def test_an_announcement_that_is_given_up_is_still_delivered(self) -> None:
+        """Its acknowledgement is that of other outcomes too: it must not be cancelled.
+
+        Else a worker that finds attempts 1 and 2 of a step ends, again and again.
+        """
+        async with bench(registry) as b:
+            b.sink.is_holding = True
+            given = b.offer("echo", redelivered=True)
+            await eventually(lambda: b.sink.started)
+            again(b, given, 2)
+            await b.answered()
+            assert not any(each.cancelled() for each in b.sink.pending)
+            b.sink.release()
+            await eventually(lambda: b.engine.committable() == {PARTITION: 2})
+            assert [each.attempt for each in b.sink.succeeded] == [2]
+            assert b.fatal == []
 
     @in_loop
     async def test_attempts_that_wait_for_an_earlier_one_are_dropped(self) -> None:
