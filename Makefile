@@ -35,8 +35,9 @@ lint: setup ## Run the linters and type checkers alone
 docs: setup ## Make the generated parts of docs/ anew
 	@$(BIN)/python -m tools.docs
 
-chaos: setup ## Kill processes and brokers under load, and check what is promised
-	@$(BIN)/pytest $(firstword $(wildcard tests/chaos) tests/integration) $(ARGS)
+chaos: setup ## Kill all that can be killed under load, and check (SECONDS=120 SEED=7)
+	@PLANSTREAM_CHAOS_SECONDS=$(SECONDS) PLANSTREAM_CHAOS_SEED=$(SEED) \
+	  $(BIN)/pytest tests/chaos --capture=no --show-capture=no $(ARGS)
 
 bench: setup ## Measure throughput and latency on this machine
 	@$(BIN)/python -m benchmarks $(ARGS)

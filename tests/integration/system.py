@@ -9,7 +9,7 @@ import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -45,21 +45,41 @@ class Member:
     environment: Mapping[str, str]
     log: Path
     process: GuardedProcess | None = None
+    _begin: int = 0
 
     async def start(self) -> None:
         """Start it and wait for its ready line."""
-        begin = self.log.stat().st_size if self.log.exists() else 0
+        self.launch()
+        give_up_at = time.monotonic() + READY_S
+        while not self.is_ready:
+            if self.has_ended or time.monotonic() > give_up_at:
+                raise NotReady(f"{self.arguments}:\n{self._said()[-4000:]}")
+            await asyncio.sleep(0.05)
+
+    def launch(self) -> None:
+        """Start it; it is not ready yet."""
+        self._begin = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as log:
             self.process = GuardedProcess(
                 (sys.executable, "-m", "streams", *self.arguments),
                 output=log,
                 env={**os.environ, "PYTHONPATH": str(ROOT), **self.environment},
             )
-        give_up_at = time.monotonic() + READY_S
-        while not READY.search(self._said(begin)):
-            if self.process.returncode is not None or time.monotonic() > give_up_at:
-                raise NotReady(f"{self.arguments}:\n{self._said(begin)[-4000:]}")
-            await asyncio.sleep(0.05)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether its present process has said that it is ready."""
+        return READY.search(self._said()) is not None
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether there is no process of it now."""
+        return self.process is None or self.process.returncode is not None
+
+    def signal(self, number: int) -> None:
+        """Send its process a signal, if there is one."""
+        if self.process is not None and not self.has_ended:
+            self.process.send_signal(number)
 
     async def kill(self) -> None:
         """Kill -9."""
@@ -82,12 +102,52 @@ class Member:
     async def _signal(self, number: int) -> int:
         if self.process is None:
             return 0
-        if self.process.returncode is None:
-            self.process.send_signal(number)
+        self.signal(number)
         return await self.exit_code(STOP_S)
 
-    def _said(self, begin: int) -> str:
-        return self.log.read_bytes()[begin:].decode(errors="replace")
+    def _said(self) -> str:
+        return self.log.read_bytes()[self._begin :].decode(errors="replace")
+
+
+class Keeper:
+    """Starts a member again whenever it ends, as a supervisor does.
+
+    Args:
+        member: Not started.
+        delay: Gives the seconds to wait before it is started again.
+    """
+
+    def __init__(self, member: Member, delay: Callable[[], float]) -> None:
+        self.member = member
+        self.exits: list[int] = []
+        self._delay = delay
+        self._closing = asyncio.Event()
+        self._task = asyncio.create_task(self._keep())
+
+    async def ready(self, timeout: float) -> None:
+        """Wait until its process, the present one or a later one, is ready."""
+        async with asyncio.timeout(timeout):
+            while self.member.has_ended or not self.member.is_ready:
+                if self._task.done():
+                    self._task.result()
+                await asyncio.sleep(0.1)
+
+    async def stop(self) -> int | None:
+        """SIGTERM, and no further start; None if there was no process just then."""
+        self._closing.set()
+        running = not self.member.has_ended
+        code = await self.member.stop()
+        await self._task
+        return code if running else None
+
+    async def _keep(self) -> None:
+        while not self._closing.is_set():
+            self.member.launch()
+            while not self.member.has_ended:
+                await asyncio.sleep(0.1)
+            self.exits.append(await self.member.exit_code(STOP_S))
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._closing.wait(), self._delay())
 
 
 class System:

@@ -197,6 +197,7 @@ def test_one_of_two_is_killed(kafka: Broker, topic_prefix: str, tmp_path: Path) 
     asyncio.run(scenario())
 
 
+@pytest.mark.broker
 @pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_a_restarted_broker_loses_and_repeats_nothing(
