@@ -78,8 +78,8 @@ def _wrong(made: Made, result: PlanResult, seen: Evidence) -> Iterator[str]:
 def _untrue(made: Made, result: PlanResult, seen: Evidence) -> Iterator[str]:
     payload = result.result_payload
     for step_id, value in payload.items():
-        if value not in seen.steps[step_id].returned.values():
-            yield f"has a result of step {step_id} that no attempt returned first"
+        if value not in seen.steps[step_id].returned:
+            yield f"has a result of step {step_id} that it never returned"
     if result.status is not Status.PARTIAL:
         return
     for step_id in {each["id"] for each in made.steps} - payload.keys():

@@ -11,6 +11,7 @@ from schemas.context import PlanSubmission
 from schemas.events import PlanExecutionEvent
 from schemas.results import ExecutionAudit, PlanResult
 from schemas.steps import ExecutionHalted, StepFailed, StepStarted, StepSucceeded
+from streams.topics import Topic
 from tests.integration.invariants import OUTCOMES, lag, rows_left
 from tests.integration.system import System
 
@@ -30,8 +31,8 @@ class StepTrail:
     """When the first of its attempts began, Unix ms."""
     completed: int | None = None
     """When the first that succeeded ended, Unix ms."""
-    returned: dict[int, str] = field(default_factory=dict)
-    """What the first run of each attempt that succeeded returned."""
+    returned: set[str] = field(default_factory=set)
+    """What its runs returned; a crash may have made that of the first one void."""
     failures: int = 0
 
 
@@ -51,8 +52,10 @@ class Evidence:
     """The reasons of the dead letters of each submission."""
     steps: dict[str, StepTrail]
     outcomes: int
-    uncommitted: int
-    """Results that only a read_uncommitted reader sees: of aborted transactions."""
+    aborted_results: int
+    """Results that only a read_uncommitted reader sees."""
+    aborted_rows: int
+    """Rows of the changelog that only a read_uncommitted reader sees."""
     rows: Counter[str]
     lag: int
     commits: dict[int, list[int]]
@@ -64,8 +67,8 @@ class Evidence:
         topics = system.topics
         first, others = _submissions(await system.read(topics.plans))
         outcomes = await system.read(topics.step_outcomes)
-        everything = await system.read(*topics.results, committed=False)
         results = await system.read(*topics.results)
+        changelog = await system.read(topics.changelog)
         halts = await system.read(topics.halts)
         return cls(
             first=first,
@@ -79,11 +82,17 @@ class Evidence:
             letters=_letters(await system.read(topics.rejected), topics.plans.name),
             steps=_steps(outcomes),
             outcomes=len(outcomes),
-            uncommitted=len(everything) - len(results),
+            aborted_results=await _written(system, *topics.results) - len(results),
+            aborted_rows=await _written(system, topics.changelog) - len(changelog),
             rows=await rows_left(system),
             lag=await lag(system),
-            commits=_times(await system.read(topics.changelog)),
+            commits=_times(changelog),
         )
+
+
+async def _written(system: System, *topics: Topic) -> int:
+    """How many records lie on topics, those of aborted transactions included."""
+    return len(await system.read(*topics, committed=False))
 
 
 def _submissions(
@@ -133,7 +142,7 @@ def _steps(records: list[Any]) -> dict[str, StepTrail]:
             trail.began = _earlier(trail.began, outcome.started_at)
         if isinstance(outcome, StepSucceeded):
             trail.completed = _earlier(trail.completed, outcome.ended_at)
-            trail.returned.setdefault(outcome.attempt, outcome.result)
+            trail.returned.add(outcome.result)
         trail.failures += isinstance(outcome, StepFailed)
     return found
 

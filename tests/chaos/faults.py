@@ -13,6 +13,7 @@ from tests.chaos.schedule import Fault, Kind
 from tests.integration.system import Keeper
 
 READY_S = 120.0
+FLICKERS, FROZEN_S = 40, 0.05
 
 
 class Faults:
@@ -43,7 +44,7 @@ class Faults:
             await self._do(fault)
 
     def _do(self, fault: Fault) -> Coroutine[Any, Any, None]:
-        if fault.kind in {Kind.KILL_BROKER, Kind.FREEZE_BROKER}:
+        if fault.kind in {Kind.KILL_BROKER, Kind.FREEZE_BROKER, Kind.ORPHAN}:
             return self._harm_broker(fault)
         if fault.kind is Kind.ROLL:
             return self._roll(fault)
@@ -80,10 +81,23 @@ class Faults:
 
     async def _harm_broker(self, fault: Fault) -> None:
         harm, mend = self._broker.kill, self._broker.start
-        if fault.kind is Kind.FREEZE_BROKER:
+        if fault.kind is not Kind.KILL_BROKER:
             harm, mend = self._broker.pause, self._broker.resume
         async with self._busy:
             self._note(fault)
+            if fault.kind is Kind.ORPHAN:
+                await self._flicker()
             await asyncio.to_thread(harm)
+            if fault.kind is Kind.ORPHAN:
+                for keeper in self._keepers["coordinator"]:
+                    keeper.member.signal(signal.SIGKILL)
             await asyncio.sleep(fault.lasts_s)
             await asyncio.to_thread(mend)
+
+    async def _flicker(self) -> None:
+        """Let the broker run for a moment at a time: what takes 5 ms takes 200."""
+        for _ in range(FLICKERS):
+            self._broker.pause()
+            await asyncio.sleep(FROZEN_S)
+            self._broker.resume()
+            await asyncio.sleep(FROZEN_S / 10)

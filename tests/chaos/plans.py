@@ -146,7 +146,7 @@ def halted(dice: random.Random, _: Path) -> tuple[dict[str, Any], Ending]:
     """A step that ends its plan while another runs for long."""
     first = step("work", _work(dice))
     bad = step("break", after=(first,), on_failure="halt")
-    return _failure(1, HALTED, first, bad, step("work", {"ms": 30_000}))
+    return _failure(1, HALTED, first, bad, step("work", {"ms": 120_000}))
 
 
 def nothing(dice: random.Random, _: Path) -> tuple[dict[str, Any], Ending]:
@@ -204,24 +204,24 @@ def deadly_alone(dice: random.Random, _: Path) -> tuple[dict[str, Any], Ending]:
 
 
 KINDS: dict[Recipe, int] = {
-    chain: 30,
-    fan: 20,
-    slow: 15,
-    plain: 12,
-    flaky: 12,
-    late_once: 6,
-    exhausted: 6,
-    skipped: 6,
-    halted: 5,
-    nothing: 3,
-    unresolved: 3,
-    too_slow: 3,
-    clinging: 2,
-    overdue: 3,
-    unknown: 2,
-    refused: 3,
+    chain: 90,
+    fan: 60,
+    slow: 45,
+    plain: 36,
+    flaky: 36,
+    late_once: 18,
+    exhausted: 18,
+    skipped: 18,
+    halted: 15,
+    nothing: 9,
+    unresolved: 9,
+    too_slow: 9,
+    clinging: 6,
+    overdue: 9,
+    unknown: 6,
+    refused: 9,
     deadly: 1,
-    deadly_alone: 2,
+    deadly_alone: 6,
 }
 """How often each kind comes, against the others."""
 

@@ -27,7 +27,8 @@ def report(
     yield f"plans       {len(seen.first)}; submissions {len(load.acknowledged)}"
     yield f"            unacknowledged {load.unsure}; by kind {dict(load.kinds)}"
     yield f"results     lost {results.count(0)}; repeated {sum(n > 1 for n in results)}"
-    yield f"            in aborted transactions {seen.uncommitted}"
+    aborted = (seen.aborted_results, seen.aborted_rows)
+    yield "aborted     {} results, {} rows of the changelog".format(*aborted)
     yield f"letters     {sum(map(len, seen.letters.values()))} of {len(seen.others)}"
     yield f"events      {len(seen.events)} of {sum(map(bool, results))}, best effort"
     yield f"outcomes    {seen.outcomes} of {len(seen.steps)} steps"

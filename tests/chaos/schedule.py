@@ -22,6 +22,8 @@ class Kind(StrEnum):
     ROLL = "restart all, one by one"
     KILL_BROKER = "kill -9 the broker"
     FREEZE_BROKER = "freeze the broker"
+    ORPHAN = "slow the broker down, and kill -9 all coordinators"
+    """Their transactions are then half done, and must leave no trace."""
 
     @property
     def role(self) -> str:
@@ -34,11 +36,12 @@ SHORT = (
     Kind.KILL_WORKER,
     Kind.FREEZE_COORDINATOR,
     Kind.KILL_BROKER,
+    Kind.ORPHAN,
 )
 FULL = (
     *(Kind.KILL_COORDINATOR, Kind.KILL_WORKER) * 3,
     *(Kind.FREEZE_COORDINATOR, Kind.FREEZE_WORKER) * 2,
-    *(Kind.ROLL, Kind.KILL_BROKER, Kind.FREEZE_BROKER),
+    *(Kind.ROLL, Kind.KILL_BROKER, Kind.FREEZE_BROKER, Kind.ORPHAN, Kind.ORPHAN),
 )
 
 

@@ -28,7 +28,7 @@ from tests.integration.system import Keeper, System, eventually
 
 SECONDS = float(os.environ.get("PLANSTREAM_CHAOS_SECONDS") or 20)
 SEED = int(os.environ.get("PLANSTREAM_CHAOS_SEED") or 1)
-RATE = 8.0
+RATE = 20.0
 """Plans a second."""
 SESSION_MS = 6000
 MANY_DELIVERIES = 100
