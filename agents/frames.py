@@ -45,7 +45,10 @@ def receive(connection: socket.socket) -> Message:
 def _receive_exactly(connection: socket.socket, size: int) -> bytes:
     data = bytearray()
     while len(data) < size:
-        part = connection.recv(size - len(data))
+        try:
+            part = connection.recv(size - len(data))
+        except ConnectionError:  # it was killed before it had read what we sent
+            part = b""
         if not part:
             raise EOFError
         data += part

@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -17,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from agents import frames
 from agents.handlers import Registry
 from tests.unit.worker import plain_handlers
 from tests.unit.worker.harness import TOPIC, bench, eventually, in_loop
@@ -335,6 +337,16 @@ async def test_stop_right_after_the_start() -> None:
         await asyncio.sleep(0.01)
         await b.engine.stop(1)
         assert children() == []
+
+
+def test_a_parent_that_was_killed_with_messages_unread_is_gone() -> None:
+    """The kernel then resets the connection; a child that waits ends all the same."""
+    parent, child = socket.socketpair()
+    with child:
+        child.sendall(frames.pack({"kind": "ready"}))
+        parent.close()
+        with pytest.raises(EOFError):
+            frames.receive(child)
 
 
 def test_children_die_with_their_parent(tmp_path: Path) -> None:
