@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from agents import dispatch
+from agents import dispatch, nested
 from agents.core import admission, outcome
+from agents.core.events import ParentEnded
 from agents.core.folding import begin
 from agents.core.progress import PlanProgress
 from agents.core.terms import PlanTerms
@@ -18,6 +19,7 @@ from agents.tables import plan_key
 from schemas import codec
 from schemas.context import PlanSubmission
 from schemas.rows import PlanRow
+from schemas.steps import ParentReference
 from schemas.validation import Ids, Violation, identify, peek_ids, validate
 
 if TYPE_CHECKING:
@@ -35,6 +37,7 @@ class _Reading:
     error: codec.DecodeError | None = None
     submission: PlanSubmission | None = None
     violations: tuple[Violation, ...] = ()
+    parent: ParentReference | None = None
 
 
 def admit(state: PartitionState, record: SourceRecord, now: int) -> None:
@@ -43,9 +46,11 @@ def admit(state: PartitionState, record: SourceRecord, now: int) -> None:
     if reading.ids is not None and _is_astray(state, record, reading.ids):
         _move(state, record, reading.ids)
         return
-    familiarity = _familiarity(state, reading.ids)
+    familiarity = _familiarity(state, reading)
     if familiarity is admission.Familiarity.NEW and reading.fields is not None:
-        reading.submission, reading.violations = validate(reading.fields)
+        reading.submission, reading.violations = validate(
+            reading.fields, nested=reading.parent is not None
+        )
     arrival = _arrival(record, reading, familiarity)
     decision = admission.decide(arrival, state.terms.max_submission_bytes, now)
     if isinstance(decision, admission.Admit):
@@ -53,7 +58,7 @@ def admit(state: PartitionState, record: SourceRecord, now: int) -> None:
     elif isinstance(decision, admission.Refuse):
         _refuse(state, reading, decision, now)
     elif isinstance(decision, admission.Reject):
-        state.reject(record, decision.reason, decision.detail)
+        _reject(state, record, reading, decision)
     else:
         state.effects.ignored["repeated submission"] += 1
 
@@ -64,8 +69,10 @@ def _read(record: SourceRecord) -> _Reading:
     except codec.DecodeError as error:
         deep = error.reason is codec.DecodeReason.TOO_DEEP
         ids = peek_ids(record.value) if deep and record.value else None
-        return _Reading(ids, error=error)
-    return _Reading(identify(fields), fields)
+        parent = nested.parent_of(record.headers, None)
+        return _Reading(ids, error=error, parent=parent)
+    parent = nested.parent_of(record.headers, fields) if record.headers else None
+    return _Reading(identify(fields), fields, parent=parent)
 
 
 def _is_astray(state: PartitionState, record: SourceRecord, ids: Ids) -> bool:
@@ -86,10 +93,15 @@ def _move(state: PartitionState, record: SourceRecord, ids: Ids) -> None:
     state.effects.records.append(moved)
 
 
-def _familiarity(state: PartitionState, ids: Ids | None) -> admission.Familiarity:
-    if ids is not None and state.tables.knows(plan_key(ids.plan_id)):
-        return admission.Familiarity.USED
-    return admission.Familiarity.NEW
+def _familiarity(state: PartitionState, reading: _Reading) -> admission.Familiarity:
+    if reading.ids is None:
+        return admission.Familiarity.NEW
+    key = plan_key(reading.ids.plan_id)
+    if not state.tables.knows(key):
+        return admission.Familiarity.NEW
+    if nested.is_repeat(state.tables, key, reading.parent):
+        return admission.Familiarity.SAME_PARENT
+    return admission.Familiarity.USED
 
 
 def _arrival(
@@ -121,9 +133,14 @@ def _open(
         "submission": record.value,
     }
     state.tables.put_plan(key, codec.encode_row(PlanRow, row))
+    nested.adopt(state.tables, key, reading.parent)
     plan = state.opened(key, submission, progress)
     dispatch.arm_plan_limit(state, plan)
-    dispatch.carry_out(state, plan, begin(progress, now))
+    lost = nested.take_orphan(state.tables, key, reading.parent)
+    if lost is None:
+        dispatch.carry_out(state, plan, begin(progress, now))
+    else:
+        state.advance_plan(plan, ParentEnded(lost), now)
 
 
 def _refuse(
@@ -135,7 +152,21 @@ def _refuse(
         decision.error, decision.steps_total, decision.started_at, now
     )
     execution = _refused(ids, reading.fields or {}, state.terms.max_submission_bytes)
+    execution.parent = reading.parent
+    nested.adopt(state.tables, execution.key, reading.parent)
     dispatch.conclude(state, execution, commands)
+
+
+def _reject(
+    state: PartitionState,
+    record: SourceRecord,
+    reading: _Reading,
+    decision: admission.Reject,
+) -> None:
+    state.reject(record, decision.reason, decision.detail)
+    is_duplicate = decision.reason is admission.RejectReason.DUPLICATE_EXECUTION
+    if is_duplicate and reading.ids is not None and reading.parent is not None:
+        nested.refuse_duplicate(state, reading.ids.plan_id, reading.parent)
 
 
 def _refused(ids: Ids, fields: Mapping[str, Any], max_bytes: int) -> Execution:

@@ -7,17 +7,24 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from agents.core import events
+from agents.core.progress import PlanProgress
 from agents.effects import SourceRecord
 from schemas import codec
 from schemas.errors import ErrorCode, ExecutionError, make_error
 from schemas.opaque import is_json
 from schemas.record import Record
-from schemas.steps import StepFailed, StepStarted, StepSucceeded, StepWarned
+from schemas.steps import (
+    ChildEnded,
+    StepFailed,
+    StepStarted,
+    StepSucceeded,
+    StepWarned,
+)
 
 if TYPE_CHECKING:
     from agents.coordinator import CoordinatorTerms, PartitionState
 
-OUTCOMES = (StepStarted, StepSucceeded, StepFailed, StepWarned)
+OUTCOMES = (StepStarted, StepSucceeded, StepFailed, StepWarned, ChildEnded)
 
 
 def fold_outcome(state: PartitionState, record: SourceRecord, now: int) -> None:
@@ -37,7 +44,11 @@ def fold_outcome(state: PartitionState, record: SourceRecord, now: int) -> None:
     if not plan.terms.has_step(fields["step_number"], fields["step_id"]):
         state.effects.ignored["no such step"] += 1
         return
-    if model is StepSucceeded:
+    if model is ChildEnded and not _is_awaited(plan.progress, fields):
+        state.effects.ignored["no such child"] += 1
+        return
+    is_error = fields.get("error") is not None
+    if model is StepSucceeded or (model is ChildEnded and not is_error):
         event = _succeeded(fields, state.terms)
     else:
         event = _EVENTS[model](fields)
@@ -59,9 +70,21 @@ def _started(fields: dict[str, Any]) -> events.Event:
         fields["attempt"],
         fields["start_id"],
         fields["elapsed_ms"],
-        # Nested plans are not executed: whoever names a child is not believed.
-        child_plan_id=None,
+        fields["child_plan_id"],
     )
+
+
+def _is_awaited(progress: PlanProgress, fields: dict[str, Any]) -> bool:
+    """Whether a child's end is of the child that a running attempt named (R39).
+
+    The id of a start of that attempt shows that its worker submitted the child: a
+    foreign plan may bear the same id, and claim the same parent.
+    """
+    step = fields["step_number"]
+    if progress.child_of(step, fields["attempt"]) != fields["child_plan_id"]:
+        return False
+    has_one = (fields["result"] is None) is not (fields["error"] is None)
+    return has_one and fields["start_id"] in progress.look(step).starts
 
 
 def _succeeded(fields: dict[str, Any], terms: CoordinatorTerms) -> events.Event:
@@ -101,6 +124,13 @@ def _warned(fields: dict[str, Any]) -> events.Event:
 
 
 _EVENTS: Mapping[type[Record], Callable[[dict[str, Any]], events.Event]] = (
-    MappingProxyType({StepStarted: _started, StepFailed: _failed, StepWarned: _warned})
+    MappingProxyType(
+        {
+            StepStarted: _started,
+            StepFailed: _failed,
+            StepWarned: _warned,
+            ChildEnded: _failed,
+        }
+    )
 )
 """What is validated, and translated as it is."""

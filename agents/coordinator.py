@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from agents import nested
 from agents.admission import admit
 from agents.aggregation import fold_outcome
 from agents.core.admission import RejectReason
@@ -152,7 +153,7 @@ class PartitionState:
         self, key: bytes, submission: PlanSubmission, progress: PlanProgress
     ) -> OpenPlan:
         """Keep a plan that was just admitted."""
-        plan = self._open[key] = _open_plan(key, submission, progress)
+        plan = self._open[key] = self._open_plan(key, submission, progress)
         return plan
 
     def advance_plan(
@@ -173,11 +174,12 @@ class PartitionState:
     # -- housekeeping
 
     def expire(self, now: int) -> bool:
-        """Forget ended plans whose retention is over (R14).
+        """Forget ended plans whose retention is over (R14), and late orphans.
 
         Returns:
             Whether it was a full portion, so that there may be more.
         """
+        nested.expire_orphans(self.tables, now)
         retention = self.terms.registry_retention_ms
         if not retention:
             return False
@@ -201,7 +203,24 @@ class PartitionState:
         rows = [(number, codec.decode_row(StepRow, each)) for number, each in steps]
         size = sum(len((row["result"] or "").encode()) for _, row in rows)
         progress = restore(terms, fields["admitted_at"], rows, size)
-        return _open_plan(key, submission, progress)
+        return self._open_plan(key, submission, progress)
+
+    def _open_plan(
+        self, key: bytes, submission: PlanSubmission, progress: PlanProgress
+    ) -> OpenPlan:
+        terms = progress.terms
+        _, ends_at = plan_limit(terms, progress.admitted_at)
+        execution = Execution(
+            key,
+            terms.plan_id,
+            terms.execution_id,
+            terms.step_ids,
+            submission.user_id,
+            submission.request_id,
+            submission.correlation_context,
+            nested.adopted(self.tables, key),
+        )
+        return OpenPlan(key, submission, terms, progress, ends_at, execution)
 
 
 def _room_for_results(terms: CoordinatorTerms) -> int:
@@ -210,20 +229,3 @@ def _room_for_results(terms: CoordinatorTerms) -> int:
     The rest of the record is for the error, at most 2 MiB, and the step ids.
     """
     return max(terms.max_record_bytes - 2_200_000, terms.max_record_bytes // 2)
-
-
-def _open_plan(
-    key: bytes, submission: PlanSubmission, progress: PlanProgress
-) -> OpenPlan:
-    terms = progress.terms
-    _, ends_at = plan_limit(terms, progress.admitted_at)
-    execution = Execution(
-        key,
-        terms.plan_id,
-        terms.execution_id,
-        terms.step_ids,
-        submission.user_id,
-        submission.request_id,
-        submission.correlation_context,
-    )
-    return OpenPlan(key, submission, terms, progress, ends_at, execution)

@@ -11,11 +11,12 @@ import heapq
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, cast
 
+from agents import nested
 from agents.core.events import LimitFired, RetryFired
 from agents.effects import Outgoing, SourceRecord
 from agents.tables import PLAN_ITSELF, Deadline, Tables, plan_id_of, step_number_of
 from schemas import codec
-from schemas.commands import DeadlineFired, Limit, RetryDue
+from schemas.commands import DeadlineFired, Limit, ParentEnded, RetryDue
 
 if TYPE_CHECKING:
     from agents.coordinator import PartitionState
@@ -116,17 +117,20 @@ def _command(model: Any, fields: dict[str, Any], state: PartitionState) -> Outgo
     return Outgoing("commands", fields["plan_id"].encode(), value)
 
 
-def _decode(record: SourceRecord) -> DeadlineFired | RetryDue:
-    command = codec.decode(record.value, DeadlineFired, RetryDue)
-    return cast(DeadlineFired | RetryDue, command)
+def _decode(record: SourceRecord) -> DeadlineFired | RetryDue | ParentEnded:
+    command = codec.decode(record.value, DeadlineFired, RetryDue, ParentEnded)
+    return cast(DeadlineFired | RetryDue | ParentEnded, command)
 
 
 def fold_command(state: PartitionState, record: SourceRecord, now: int) -> None:
-    """Fold a DeadlineFired or RetryDue of the commands topic."""
+    """Fold a DeadlineFired, RetryDue or ParentEnded of the commands topic."""
     try:
         command = _decode(record)
     except codec.DecodeError as error:
         state.reject_unreadable(record, error)
+        return
+    if isinstance(command, ParentEnded):
+        nested.fold_parent_ended(state, command, now)
         return
     plan = state.find_plan(command.plan_id, command.execution_id)
     if plan is None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from agents import publication
+from agents import nested, publication
 from agents.core import commands as core
 from agents.core.deadlines import plan_limit
 from agents.core.recovery import row_fields
@@ -93,7 +93,8 @@ def _request_step(
     }
     queue = state.terms.routes.get(step.action, DEFAULT_QUEUE)
     value = codec.encode_fields(StepRequest, fields, state.terms.format)
-    request = Outgoing(f"step-requests.{queue}", step.id.encode(), value)
+    headers = nested.depth_headers(plan.execution)
+    request = Outgoing(f"step-requests.{queue}", step.id.encode(), value, headers)
     state.effects.requests.append(request)
 
 
@@ -138,6 +139,7 @@ _PLAN_COMMANDS: Mapping[type[Any], Callable[..., None]] = MappingProxyType(
 _END_COMMANDS: Mapping[type[Any], Callable[..., None]] = MappingProxyType(
     {
         core.HaltSteps: publication.halt_steps,
+        core.HaltChild: nested.halt_child,
         core.PersistResult: publication.persist_result,
         core.MarkRegistry: publication.mark_registry,
         core.EmitEvent: publication.emit_event,

@@ -16,11 +16,12 @@ from agents.alarms import Alarm
 from agents.execution import Conditions
 from agents.failures import Failure
 from agents.halts import Halts
-from agents.handlers import Handler
+from agents.handlers import RESERVED_ACTION, Handler
 from agents.processes import Children, ChildSettings
-from agents.reporting import OutcomeSink, Reporter
+from agents.reporting import OutcomeSink, Reporter, Submit
 from agents.running import Running
 from agents.scheduling import Lane, Partition, Position, Ticket, Window
+from agents.submitting import NESTED
 from agents.watchdog import Watchdog
 from schemas.errors import ErrorCode
 
@@ -101,10 +102,11 @@ class StepEngine:
         worker: This worker's name, for diagnostics.
         fatal: Called when the worker cannot go on, with the reason, from any thread.
         on_room: Called when requests are welcome again after `room` was 0.
+        submit: Where child plans go; without it `execute_plan` has no handler (R39).
         clock: Unix milliseconds.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (a sink of its own for each thing that leaves)
         self,
         registry: Mapping[str, Handler],
         sink: OutcomeSink,
@@ -113,14 +115,16 @@ class StepEngine:
         *,
         fatal: Callable[[str], None] = log.critical,
         on_room: Callable[[], None] = _nothing,
+        submit: Submit | None = None,
         clock: Callable[[], int] = now_ms,
     ) -> None:
-        self._registry = registry
+        built_in = {} if submit is None else {RESERVED_ACTION: NESTED}
+        self._registry = {**registry, **built_in}
         self._settings = settings
         self._tell_fatal = fatal
         self._has_failed = False
         self._clock = clock
-        self._reporter = Reporter(sink, worker, clock, self._fatal)
+        self._reporter = Reporter(sink, worker, clock, self._fatal, submit)
         self._window = Window(settings.window, on_room)
         self._halts = Halts(settings.max_halts)
         self._async = Lane(settings.concurrency)

@@ -116,13 +116,10 @@ class Attempt:
         if self.tickets[0].redelivered and not await self._announce_first():
             return
         try:
-            result = await self._call()
+            await self._make()
         except BaseException as exception:  # noqa: BLE001 (SystemExit is no way out)
             if self.is_open:
                 self.fail(failure_of(exception))
-        else:
-            if self.is_open:
-                self._succeed(result)
 
     def begin(self) -> None:
         """The handler starts now, and with it the attempt's own limit (R10)."""
@@ -189,6 +186,12 @@ class Attempt:
         own_left: float = self._limit - conditions.loop.time()
         return min(plan_left, own_left)
 
+    async def _make(self) -> None:
+        """Runs the handler; what it returns is the outcome."""
+        result = await self._call()
+        if self.is_open:
+            self._succeed(result)
+
     async def _call(self) -> str:
         if not self.handler.is_async:
             return await self._conditions.call_in_child(self)
@@ -201,6 +204,12 @@ class Attempt:
     def _succeed(self, result: str) -> None:
         reporter = self._conditions.reporter
         self._answer(reporter.succeeded(self.request, self.started_at, result))
+
+    def _leave(self) -> None:
+        """Leaves the outcome to somebody else: nothing is left to be done here."""
+        if self.is_open:
+            self.is_open = False
+            self._conditions.settle(self.tickets)
 
     def _answer(self, delivery: asyncio.Future[Any]) -> None:
         self.is_open = False

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from agents import nested
 from agents.core.commands import (
     EmitEvent,
     HaltSteps,
@@ -14,11 +15,11 @@ from agents.core.commands import (
 )
 from agents.effects import Headers, Outgoing, size_of
 from schemas import codec
-from schemas.errors import ExecutionError
+from schemas.errors import without_details
 from schemas.events import PlanExecutionEvent
 from schemas.results import ExecutionAudit, PlanResult
 from schemas.rows import RegistryRow, StepRow
-from schemas.steps import ExecutionHalted
+from schemas.steps import ExecutionHalted, ParentReference
 
 if TYPE_CHECKING:
     from agents.coordinator import PartitionState
@@ -31,7 +32,9 @@ class Execution:
     Attributes:
         key: the plan's key in the tables.
         step_ids: by step number; empty for a plan that was refused.
+        parent: the attempt that runs it, when it is a child (R39).
         result: the outgoing result, from when it is persisted until it is returned.
+        answer: what its parent is told, likewise.
     """
 
     key: bytes
@@ -41,7 +44,9 @@ class Execution:
     user_id: str | None = None
     request_id: str | None = None
     correlation_context: dict[str, str] | None = None
+    parent: ParentReference | None = None
     result: Outgoing | None = field(default=None, repr=False)
+    answer: Outgoing | None = field(default=None, repr=False)
 
     @property
     def ids(self) -> dict[str, Any]:
@@ -70,19 +75,25 @@ def persist_result(
     headers = _result_headers(execution, command.status.value)
     most = state.terms.max_record_bytes - size_of(headers)
     if len(value) > most and command.error is not None:
-        fields["error"] = _bare(command.error)
+        fields["error"] = without_details(command.error)
         value = codec.encode_fields(PlanResult, fields, state.terms.format)
     if len(value) > most:
         headers = headers[:OWN_HEADERS]
     topic = f"results.{command.status.value}"
     execution.result = Outgoing(topic, execution.plan_id.encode(), value, headers)
+    execution.answer = nested.answer(state, execution, fields)
 
 
 def return_result(state: PartitionState, execution: Execution) -> None:
-    """Publish the result, in the transaction that marks the registry (R16)."""
+    """Publish the result, in the transaction that marks the registry (R16).
+
+    A child's result is its parent's step outcome as well (R39).
+    """
     if execution.result is None:
         raise RuntimeError(f"plan {execution.plan_id}: no result was persisted")
     state.effects.records.append(execution.result)
+    if execution.answer is not None:
+        state.effects.records.append(execution.answer)
     state.effects.ended += 1
 
 
@@ -174,9 +185,3 @@ def _result_headers(execution: Execution, status: str) -> Headers:
         ("status", status.encode()),
         *((name, value.encode()) for name, value in correlation.items()),
     ]
-
-
-def _bare(error: ExecutionError) -> ExecutionError:
-    """The error without diagnostics, so that the result fits its topic."""
-    cause = None if error.cause is None else _bare(error.cause)
-    return error.model_copy(update={"cause": cause, "context": "{}"})

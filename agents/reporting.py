@@ -7,8 +7,9 @@ import logging
 import secrets
 from collections.abc import Callable
 from itertools import count
-from typing import Any, Protocol
+from typing import Any, ParamSpec, Protocol
 
+from agents.effects import Headers
 from agents.failures import Failure
 from schemas.errors import cut_message
 from schemas.record import Record
@@ -17,7 +18,10 @@ from schemas.steps import StepFailed, StepStarted, StepSucceeded, StepWarned
 log = logging.getLogger(__name__)
 
 Fields = dict[str, Any]
+Submit = Callable[[str, bytes, Headers], asyncio.Future[Any]]
+"""Sends a child's submission, by plan id; done when it is in the log (R39)."""
 Fatal = Callable[[str], None]
+P = ParamSpec("P")
 
 
 class OutcomeSink(Protocol):
@@ -43,8 +47,10 @@ class Reporter:
         worker: str,
         clock: Callable[[], int],
         fatal: Fatal,
+        submit: Submit | None = None,
     ) -> None:
         self._sink = sink
+        self._submit = submit
         self._worker = worker
         self._clock = clock
         self._fatal = fatal
@@ -53,16 +59,34 @@ class Reporter:
         self._starts = count(1)
 
     def started(
-        self, request: Fields, started_at: int, elapsed_ms: int
+        self,
+        request: Fields,
+        started_at: int,
+        elapsed_ms: int,
+        *,
+        start_id: str | None = None,
+        child_plan_id: str | None = None,
     ) -> asyncio.Future[Any]:
-        """Announces that an attempt runs (R29)."""
+        """Announces that an attempt runs (R29), and which child it runs (R39)."""
         fields = _reference(request)
         fields["worker"] = self._worker
-        fields["start_id"] = f"{self._boot}:{next(self._starts)}"
+        fields["start_id"] = start_id or self._start_id()
         fields["started_at"] = started_at
         fields["elapsed_ms"] = elapsed_ms
-        fields["child_plan_id"] = None
+        fields["child_plan_id"] = child_plan_id
         return self._send(StepStarted, fields)
+
+    def secret_start_id(self) -> str:
+        """A start id that nobody can guess: it proves whose child a plan is (R39)."""
+        return f"{self._start_id()}:{secrets.token_hex(16)}"
+
+    def submit(
+        self, plan_id: str, value: bytes, headers: Headers
+    ) -> asyncio.Future[Any]:
+        """Submits a child plan; that it cannot be sent is fatal, as for outcomes."""
+        if self._submit is None:
+            raise RuntimeError("this worker submits no plans")
+        return self._watched(self._submit, plan_id, value, headers)
 
     def succeeded(
         self, request: Fields, started_at: int, result: str
@@ -101,9 +125,17 @@ class Reporter:
         fields["at"] = self._clock()
         self._send(StepWarned, fields)
 
+    def _start_id(self) -> str:
+        return f"{self._boot}:{next(self._starts)}"
+
     def _send(self, model: type[Record], fields: Fields) -> asyncio.Future[Any]:
+        return self._watched(self._sink.send, fields["plan_id"], model, fields)
+
+    def _watched(
+        self, send: Callable[P, asyncio.Future[Any]], *args: P.args, **kwargs: P.kwargs
+    ) -> asyncio.Future[Any]:
         try:
-            future = self._sink.send(fields["plan_id"], model, fields)
+            future = send(*args, **kwargs)
         except Exception as error:  # noqa: BLE001 (a full disk, a bug in the codec …)
             future = asyncio.get_running_loop().create_future()
             future.set_exception(error)

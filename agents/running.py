@@ -10,6 +10,7 @@ from functools import partial
 
 from agents.execution import Attempt, Conditions
 from agents.scheduling import Lane, Step, Ticket
+from agents.submitting import NESTED, ChildAttempt
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +92,8 @@ class Running:
         self._conditions.alarm.stop()
 
     def _start(self, ticket: Ticket, lane: Lane) -> None:
-        attempt = Attempt(ticket, lane, self._conditions)
+        make = ChildAttempt if ticket.handler is NESTED else Attempt
+        attempt = make(ticket, lane, self._conditions)
         if attempt.due <= self._conditions.loop.time():
             # Its plan has ended long ago, and the halt did not come by here.
             self._conditions.settle([ticket])

@@ -6,8 +6,10 @@
 | steps     | `s` plan id, step number     | StepRow, one a transition          |
 | deadlines | `d` plan id, step number     | Deadline                           |
 | registry  | `r` plan id                  | RegistryRow, kept a while          |
+| children  | `c` plan id                  | ParentReference, kept as long (R39)|
+| orphans   | `o` plan id                  | ParentEnded, until the child comes |
 
-Plan ids are 16 bytes, step numbers 2. One changelog holds all four: a transaction
+Plan ids are 16 bytes, step numbers 2. One changelog holds them all: a transaction
 pays for each partition it touches, not for rows (docs/adr/0001). The same changelog
 holds, under reserved keys, the source offsets up to which the rows are folded.
 """
@@ -20,6 +22,7 @@ from typing import NamedTuple, TypeVar
 from uuid import UUID
 
 PLANS, STEPS, DEADLINES, REGISTRY = b"p", b"s", b"d", b"r"
+CHILDREN, ORPHANS = b"c", b"o"
 POSITION = b"\0position:"
 POISON = b"\0poison:"
 PLAN_ITSELF = 0xFFFF
@@ -72,7 +75,9 @@ class Tables:
 
     __slots__ = (
         "changes",
+        "children",
         "deadlines",
+        "orphans",
         "plans",
         "poison",
         "positions",
@@ -85,6 +90,8 @@ class Tables:
         self.steps: dict[bytes, bytes] = {}
         self.deadlines: dict[bytes, Deadline] = {}
         self.registry: dict[bytes, bytes] = {}
+        self.children: dict[bytes, bytes] = {}
+        self.orphans: dict[bytes, bytes] = {}
         self.positions: dict[str, int] = {}
         self.poison: dict[str, Poison] = {}
         self.changes: dict[bytes, bytes | None] = {}
@@ -117,9 +124,24 @@ class Tables:
         self.registry[plan] = self.changes[REGISTRY + plan] = row
 
     def drop_registry(self, plan: bytes) -> None:
-        """Forget an ended plan."""
+        """Forget an ended plan, and whose child it was."""
         del self.registry[plan]
         self.changes[REGISTRY + plan] = None
+        if self.children.pop(plan, None) is not None:
+            self.changes[CHILDREN + plan] = None
+
+    def put_child(self, plan: bytes, row: bytes) -> None:
+        """Remember whose child a plan is."""
+        self.children[plan] = self.changes[CHILDREN + plan] = row
+
+    def put_orphan(self, plan: bytes, row: bytes) -> None:
+        """Remember that the parent of a plan that has not come yet has ended."""
+        self.orphans[plan] = self.changes[ORPHANS + plan] = row
+
+    def drop_orphan(self, plan: bytes) -> None:
+        """Forget an orphan: it has come, or can come no longer."""
+        del self.orphans[plan]
+        self.changes[ORPHANS + plan] = None
 
     def drop_plan(self, plan: bytes, steps: int) -> None:
         """Tombstone an ended plan's rows in plans, steps and deadlines."""
@@ -184,12 +206,15 @@ class Tables:
             _put(self._rows(key[:1]), key[1:], value)
 
     def _rows(self, letter: bytes) -> dict[bytes, bytes]:
-        if letter == PLANS:
-            return self.plans
-        if letter == STEPS:
-            return self.steps
-        if letter == REGISTRY:
-            return self.registry
+        rows = {
+            PLANS: self.plans,
+            STEPS: self.steps,
+            REGISTRY: self.registry,
+            CHILDREN: self.children,
+            ORPHANS: self.orphans,
+        }.get(letter)
+        if rows is not None:
+            return rows
         raise ValueError(f"a changelog key begins with {letter!r}: no table of ours")
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
+from schemas.errors import ExecutionError
 from schemas.record import Count, Instant, Record, Uuid4
 
 
@@ -42,3 +43,17 @@ class RetryDue(Record):
     attempt: Count
     """The attempt that is to be made."""
     due_at: Instant
+
+
+class ParentEnded(Record):
+    """The plan whose step runs this one has ended first (R39)."""
+
+    shares_topic: ClassVar[bool] = True
+
+    plan_id: Uuid4
+    """The child's."""
+    parent_execution_id: Uuid4
+    ends_at: Instant
+    """The parent's limit, which is its children's: none is admitted after it."""
+    error: ExecutionError
+    """The parent's."""

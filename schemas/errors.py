@@ -130,6 +130,12 @@ def with_severity(error: ExecutionError, severity: Severity) -> ExecutionError:
     return error.model_copy(update={"severity": severity, "recoverable": recoverable})
 
 
+def without_details(error: ExecutionError) -> ExecutionError:
+    """The error and its causes without diagnostics: what remains is small."""
+    cause = None if error.cause is None else without_details(error.cause)
+    return error.model_copy(update={"cause": cause, "context": "{}"})
+
+
 def cut_message(message: str) -> str:
     """The message in at most 1000 characters: cut, it ends in ` …[+N]` (R21)."""
     message = message.encode(errors="replace").decode()  # lone surrogates cannot travel

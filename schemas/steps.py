@@ -84,6 +84,30 @@ class StepWarned(StepReference):
     at: Instant
 
 
+class ChildEnded(StepReference):
+    """The child plan of an attempt has ended; sent by the child's partition (R39)."""
+
+    child_plan_id: Uuid4
+    start_id: str
+    """Of the start of the attempt that submitted the child: nobody else knows it."""
+    result: JsonText | None
+    """The child's PlanResult, unless the attempt failed."""
+    error: ExecutionError | None
+
+
+class ParentReference(Record):
+    """The attempt whose child a plan is (a header of the child's submission, R39)."""
+
+    plan_id: Uuid4
+    execution_id: Uuid4
+    step_id: Uuid4
+    step_number: Count
+    attempt: Positive
+    start_id: str
+    depth: Positive
+    """How deep the child is nested: 1 when its parent is nobody's child."""
+
+
 class ExecutionHalted(Record):
     """No attempt of this execution is wanted any longer (topic halts)."""
 

@@ -46,8 +46,14 @@ PLAN_VERSION = 1
 Fields = Mapping[str, Any]
 
 
-def validate(fields: Fields) -> tuple[PlanSubmission | None, tuple[Violation, ...]]:
+def validate(
+    fields: Fields, *, nested: bool = False
+) -> tuple[PlanSubmission | None, tuple[Violation, ...]]:
     """Check a submission's fields.
+
+    Args:
+        fields: of a PlanSubmission, whatever they are.
+        nested: it is a child: its deadline is its parent's, however near (R39).
 
     Returns:
         The submission, None when there are violations; and these, all of them, by
@@ -61,7 +67,7 @@ def validate(fields: Fields) -> tuple[PlanSubmission | None, tuple[Violation, ..
         *_check_step_ids(fields),
         *_check_opaque(fields),
         *check_dependencies(_steps(fields)),
-        *_check_window(fields),
+        *_check_window(fields, nested=nested),
         *_check_environment(fields),
     )
     return (None if violations else submission), violations
@@ -160,7 +166,7 @@ def _fault_of(text: Any) -> str | None:
     return None
 
 
-def _check_window(fields: Fields) -> Iterator[Violation]:
+def _check_window(fields: Fields, *, nested: bool) -> Iterator[Violation]:
     started, deadline = started_at(fields), fields.get("deadline_ms")
     if started is None or not _is_positive(deadline):
         return
@@ -168,7 +174,7 @@ def _check_window(fields: Fields) -> Iterator[Violation]:
         message = f"must be later than started_at, {started}, not {deadline}"
         yield Violation("deadline_ms", ViolationClass.WINDOW, message)
     timeout = _plan(fields).get("timeout_ms", _DEFAULT_TIMEOUT)
-    if _is_positive(timeout) and deadline - started < timeout:
+    if not nested and _is_positive(timeout) and deadline - started < timeout:
         left = deadline - started
         message = f"leaves {left} ms to a plan whose timeout_ms is {timeout}"
         yield Violation("deadline_ms", ViolationClass.WINDOW, message)

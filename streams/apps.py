@@ -67,6 +67,7 @@ def create_worker(settings: Settings, handler_modules: Sequence[str]) -> HostedA
             sender,
             _engine_settings(settings),
             worker=instance,
+            submit=sender.submit,
             fatal=die,
             on_room=lambda: host.on_room(),  # noqa: PLW0108 - there is no host yet
         )

@@ -6,12 +6,13 @@ from enum import StrEnum
 from struct import unpack_from
 from typing import Self
 
-from schemas.commands import DeadlineFired, RetryDue
+from schemas.commands import DeadlineFired, ParentEnded, RetryDue
 from schemas.context import PlanSubmission
 from schemas.events import PlanExecutionEvent
 from schemas.record import Record
 from schemas.results import ExecutionAudit, PlanResult, Status
 from schemas.steps import (
+    ChildEnded,
     ExecutionHalted,
     StepFailed,
     StepRequest,
@@ -26,8 +27,9 @@ STEP_OUTCOMES: tuple[type[Record], ...] = (
     StepSucceeded,
     StepFailed,
     StepWarned,
+    ChildEnded,
 )
-COMMANDS: tuple[type[Record], ...] = (DeadlineFired, RetryDue)
+COMMANDS: tuple[type[Record], ...] = (DeadlineFired, RetryDue, ParentEnded)
 
 
 SIZE_LIMIT = "max.message.bytes"

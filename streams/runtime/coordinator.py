@@ -348,7 +348,7 @@ class _Locator:
             return name, partition_of(record.key or b"", self._step_partitions)
         if record.topic == "halts":
             return name, 0
-        if record.topic in {"plans", "step-outcomes"}:
+        if record.topic in {"plans", "step-outcomes", "commands"}:
             return name, partition_of(record.key or b"", self._partitions)
         return name, own
 

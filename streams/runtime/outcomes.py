@@ -1,4 +1,4 @@
-"""Sends step outcomes to the partitions of their plans."""
+"""Sends step outcomes, and child plans, to the partitions of their plans."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from schemas import codec
 from schemas.record import Record
 from streams.config import Settings
 from streams.runtime.outbox import Outbox
-from streams.runtime.producers import Entry
+from streams.runtime.producers import Entry, Headers
 from streams.topics import Topics, partition_of
 
 
@@ -20,6 +20,7 @@ class OutcomeSender:
         self._outbox = outbox
         self._format = codec.Format(settings.format)
         self._topic = topics.step_outcomes
+        self._plans = topics.plans
 
     def send(
         self, plan_id: str, model: type[Record], fields: dict[str, Any]
@@ -29,3 +30,11 @@ class OutcomeSender:
         key = plan_id.encode()
         partition = partition_of(key, self._topic.partitions)
         return self._outbox.add(self._topic.name, partition, Entry(key, value))
+
+    def submit(
+        self, plan_id: str, value: bytes, headers: Headers
+    ) -> asyncio.Future[None]:
+        """Queue a child's submission; the future is done when the broker has it."""
+        key = plan_id.encode()
+        partition = partition_of(key, self._plans.partitions)
+        return self._outbox.add(self._plans.name, partition, Entry(key, value, headers))

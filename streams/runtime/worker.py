@@ -16,7 +16,9 @@ from faust.types import TP
 from agents.core.admission import RejectReason
 from agents.dead_letters import dead_letter
 from agents.engine import StepEngine
+from agents.nested import depth_of
 from agents.scheduling import Partition, Position
+from agents.submitting import REQUEST_DEPTH
 from schemas import codec
 from schemas.steps import StepRequest
 from streams.config import Settings
@@ -200,6 +202,8 @@ class WorkerHost:
         except codec.DecodeError as error:
             self._reject(position, record, error)
             return
+        if record.headers and (depth := depth_of(record.headers)):
+            request[REQUEST_DEPTH] = depth
         redelivered = record.offset < self._old_below[tp]
         self._started.engine.offer(position, request, arrived, redelivered=redelivered)
 

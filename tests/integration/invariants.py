@@ -5,13 +5,19 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from agents.tables import DEADLINES, PLANS, POSITION, STEPS
+from agents.tables import DEADLINES, ORPHANS, PLANS, POSITION, STEPS
 from schemas import codec
 from schemas.results import PlanResult
-from schemas.steps import StepFailed, StepStarted, StepSucceeded, StepWarned
+from schemas.steps import (
+    ChildEnded,
+    StepFailed,
+    StepStarted,
+    StepSucceeded,
+    StepWarned,
+)
 from tests.integration.system import System
 
-OUTCOMES = (StepStarted, StepSucceeded, StepFailed, StepWarned)
+OUTCOMES = (StepStarted, StepSucceeded, StepFailed, StepWarned, ChildEnded)
 
 
 @dataclass(frozen=True)
@@ -49,6 +55,7 @@ async def rows_left(system: System) -> Counter[str]:
     for record in await system.read(system.topics.changelog):
         rows[record.key] = record.value
     names = {PLANS: "plans", STEPS: "steps", DEADLINES: "deadlines"}
+    names[ORPHANS] = "orphans"
     return Counter(
         names[key[:1]]
         for key, value in rows.items()

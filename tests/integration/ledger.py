@@ -14,10 +14,16 @@ from schemas.errors import ExecutionError
 from schemas.events import PlanExecutionEvent
 from schemas.record import Record
 from schemas.results import ExecutionAudit, PlanResult
-from schemas.steps import StepFailed, StepStarted, StepSucceeded, StepWarned
+from schemas.steps import (
+    ChildEnded,
+    StepFailed,
+    StepStarted,
+    StepSucceeded,
+    StepWarned,
+)
 from tests.integration.system import System, eventually, partitions_of
 
-OUTCOMES = (StepStarted, StepSucceeded, StepFailed, StepWarned)
+OUTCOMES = (StepStarted, StepSucceeded, StepFailed, StepWarned, ChildEnded)
 
 
 @dataclass

@@ -6,6 +6,7 @@ from aiokafka.partitioner import murmur2
 from schemas.context import PlanSubmission
 from schemas.results import PlanResult, Status
 from schemas.steps import (
+    ChildEnded,
     StepFailed,
     StepRequest,
     StepStarted,
@@ -54,6 +55,7 @@ def test_values_stand_beside_the_names() -> None:
         StepSucceeded,
         StepFailed,
         StepWarned,
+        ChildEnded,
     }
     assert found.requests["default"].values == (StepRequest,)
     assert all(topic.values == (PlanResult,) for topic in found.results)

@@ -14,6 +14,7 @@ from typing import Any, ParamSpec
 
 import uvloop
 
+from agents.effects import Headers
 from agents.engine import EngineSettings, StepEngine
 from agents.handlers import Registry
 from agents.scheduling import Position
@@ -63,6 +64,7 @@ class MemorySink:
     def __init__(self) -> None:
         self.records: list[Record] = []
         self.pending: list[asyncio.Future[None]] = []
+        self.submitted: list[tuple[str, bytes, Headers]] = []
         self.is_holding = False
 
     def send(
@@ -71,6 +73,15 @@ class MemorySink:
         record = codec.decode(codec.encode_fields(model, fields), model)
         assert getattr(record, "plan_id", None) == plan_id
         self.records.append(record)
+        return self._acknowledgement()
+
+    def submit(
+        self, plan_id: str, value: bytes, headers: Headers
+    ) -> asyncio.Future[None]:
+        self.submitted.append((plan_id, value, headers))
+        return self._acknowledgement()
+
+    def _acknowledgement(self) -> asyncio.Future[None]:
         future = asyncio.get_running_loop().create_future()
         if self.is_holding:
             self.pending.append(future)
@@ -124,6 +135,7 @@ class Bench:
             self.sink,
             settings,
             "worker-1",
+            submit=self.sink.submit,
             fatal=self.fatal.append,
             on_room=lambda: self.rooms.append(self.engine.room()),
         )
