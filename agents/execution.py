@@ -205,12 +205,6 @@ class Attempt:
         reporter = self._conditions.reporter
         self._answer(reporter.succeeded(self.request, self.started_at, result))
 
-    def _leave(self) -> None:
-        """Leaves the outcome to somebody else: nothing is left to be done here."""
-        if self.is_open:
-            self.is_open = False
-            self._conditions.settle(self.tickets)
-
     def _answer(self, delivery: asyncio.Future[Any]) -> None:
         self.is_open = False
         delivery.add_done_callback(self._delivered)
@@ -235,10 +229,14 @@ class Attempt:
 
     async def _announce_first(self) -> bool:
         """Announces a possible redelivery, and waits until that is in the log (R29)."""
+        return await self._is_sent(self._announce())
+
+    async def _is_sent(self, delivery: asyncio.Future[Any]) -> bool:
+        """Waits until something is in the log; whether the attempt then goes on."""
         try:
             # Many outcomes share one acknowledgement: an attempt that is cut while it
             # waits must not cancel those of the others.
-            await asyncio.shield(self._announce())
-        except Exception:  # noqa: BLE001 (the reporter has called it fatal)
+            await asyncio.shield(delivery)
+        except (Exception, asyncio.CancelledError):  # noqa: BLE001 (told as fatal)
             self.is_open = False
         return self.is_open

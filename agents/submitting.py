@@ -59,21 +59,28 @@ class ChildAttempt(Attempt):
         self.begin()
         reporter = self._conditions.reporter
         start_id = reporter.secret_start_id()
-        await reporter.started(
+        announced = reporter.started(
             self.request,
             self.started_at,
             0,
             start_id=start_id,
             child_plan_id=child.plan_id,
         )
+        if not await self._is_sent(announced):
+            return
         value = submission_of(child, self.request, self.started_at)
         header = (PARENT, reference_of(self.request, start_id))
-        await reporter.submit(child.plan_id, value, (header,))
-        self._leave()
+        if await self._is_sent(reporter.submit(child.plan_id, value, (header,))):
+            self._leave()
 
     async def _announce_first(self) -> bool:
-        """A redelivery is announced as any start of it: with the child's name."""
+        """A redelivery is announced as any start is: with the child's name."""
         return True
+
+    def _leave(self) -> None:
+        """Leaves the outcome to the child: nothing is left to be done here."""
+        self.is_open = False
+        self._conditions.settle(self.tickets)
 
 
 def read_child(request: Mapping[str, Any]) -> Child:
