@@ -23,7 +23,7 @@ from schemas.codec import (
     schema_of,
     to_json,
 )
-from schemas.commands import DeadlineFired, RetryDue
+from schemas.commands import DeadlineFired, ParentEnded, RetryDue
 from schemas.context import PlanSubmission
 from schemas.events import PlanExecutionEvent
 from schemas.opaque import dump, load, merge
@@ -31,7 +31,9 @@ from schemas.record import Record
 from schemas.results import ExecutionAudit, PlanResult
 from schemas.rows import PlanRow, RegistryRow, StepRow
 from schemas.steps import (
+    ChildEnded,
     ExecutionHalted,
+    ParentReference,
     StepFailed,
     StepRequest,
     StepStarted,
@@ -47,9 +49,12 @@ from tests.property.strategies import (
 )
 
 TRAVELLING: list[type[Record]] = [
+    ChildEnded,
     DeadlineFired,
     ExecutionAudit,
     ExecutionHalted,
+    ParentEnded,
+    ParentReference,
     PlanExecutionEvent,
     PlanResult,
     PlanSubmission,
@@ -62,7 +67,13 @@ TRAVELLING: list[type[Record]] = [
 ]
 Sample = tuple[type[Record], dict[str, Any]]
 
-ROWS: list[type[Record]] = [PlanRow, RegistryRow, StepRow]
+ROWS: list[type[Record]] = [
+    ParentEnded,
+    ParentReference,
+    PlanRow,
+    RegistryRow,
+    StepRow,
+]
 
 travelling = st.sampled_from(TRAVELLING).flatmap(
     lambda model: st.tuples(st.just(model), records(model))

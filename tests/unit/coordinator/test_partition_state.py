@@ -345,7 +345,7 @@ def test_headers_give_way_to_a_result_that_fills_its_record() -> None:
     assert [name for name, _ in record.headers] == ["execution_id", "status"]
 
 
-def test_a_child_that_a_worker_names_is_not_believed() -> None:
+def test_a_plan_ends_that_named_a_child_which_never_comes() -> None:
     """R39: a start that names a child plan leaves its plan able to end."""
     bench = Bench()
     (request,) = requests(bench.admit(submission(steps([]))))

@@ -223,3 +223,14 @@ def test_a_cancelled_take_over_leaves_no_producer_behind(
         assert not rig.host._owned
 
     asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("topic", ["plans", "step-outcomes", "commands"])
+def test_what_concerns_a_plan_goes_to_its_partition(topic: str) -> None:
+    """R36, R39: also what parents and children on other partitions are told."""
+    locate = module._Locator(SETTINGS)
+    for number in range(20):
+        key = f"plan-{number}".encode()
+        name, partition = locate(Outgoing(topic, key, b""), own=0)
+        assert name == SETTINGS.prefix + topic
+        assert partition == partition_of(key, SETTINGS.partitions)
