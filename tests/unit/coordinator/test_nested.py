@@ -308,6 +308,19 @@ def test_nobody_but_its_parent_ends_a_plan() -> None:
         assert result(bench.succeed(request)).status is Status.SUCCESS
 
 
+def test_the_end_of_another_parent_does_not_wait_for_a_child() -> None:
+    """R39: two parents may name one child; the one that submitted it counts."""
+    family = Family()
+    fields = {
+        "plan_id": family.child_id,
+        "parent_execution_id": new_id(),
+        "ends_at": NOW + 1000,
+        "error": FATAL,
+    }
+    family.bench.fold(COMMANDS_TOPIC, codec.encode_fields(ParentEnded, fields))
+    assert family.run().plan_id == family.child_id
+
+
 def test_a_child_that_has_ended_is_not_halted() -> None:
     """R39: a parent that fails by its child's end has nobody to halt."""
     family = Family()
