@@ -6,16 +6,19 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import aiokafka.producer.sender
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaConnectionError, NodeNotReadyError
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 from streams.config import Settings
 
 BATCH_BYTES = 512 * 1024
 REQUEST_BYTES = 16 * 1024 * 1024
+AWAY_S = 0.1
+"""The pause before a broker that could not be reached is tried again."""
 Headers = Sequence[tuple[str, bytes]]
 
 # Kafka answers the first produce of a transaction with CONCURRENT_TRANSACTIONS while
@@ -48,7 +51,7 @@ def transactional_producer(
     settings: Settings, transactional_id: str
 ) -> AIOKafkaProducer:
     """A producer whose start fences whoever used this id before."""
-    return AIOKafkaProducer(
+    producer = AIOKafkaProducer(
         **settings.connection(),
         **_sizes(settings),
         transactional_id=transactional_id,
@@ -56,6 +59,8 @@ def transactional_producer(
         retry_backoff_ms=5,
         linger_ms=0,
     )
+    _be_patient(producer)
+    return producer
 
 
 def idempotent_producer(settings: Settings) -> AIOKafkaProducer:
@@ -92,6 +97,26 @@ def _sizes(settings: Settings) -> dict[str, int]:
         "max_batch_size": max(BATCH_BYTES, largest),
         "max_request_size": max(REQUEST_BYTES, 2 * largest),
     }
+
+
+def _be_patient(producer: AIOKafkaProducer) -> None:
+    """Make attempts to reach a broker that is away rarer than its quick retries.
+
+    A producer has one back-off for all that it tries again. What suits transactions
+    that follow one another, 5 ms, would be thousands of attempts to connect a second,
+    each with a log line, from all partitions of a coordinator together.
+    """
+    client = producer.client
+    send = client.send
+
+    async def send_patiently(*args: Any, **options: Any) -> Any:
+        try:
+            return await send(*args, **options)
+        except (NodeNotReadyError, KafkaConnectionError):
+            await asyncio.sleep(AWAY_S)
+            raise
+
+    client.send = send_patiently
 
 
 async def send_entries(
