@@ -91,12 +91,19 @@ def _refuse_depth(text: str, index: int) -> tuple[Any, int]:
     return scan(text, index)
 
 
+def _raw_or_null(text: str, index: int) -> tuple[str | None, int]:
+    value, end = raw(text, index)
+    return (None if value == "null" else value), end
+
+
 def _reader(shape: Shape, level: int) -> Reader:
     match shape:
         case Leaf.PLAIN:
             return scan
         case Leaf.OPAQUE:
             return raw
+        case Leaf.OPAQUE_OR_NULL:
+            return _raw_or_null
         case ItemsOf(item):
             return array_reader(_reader(item, level))
         case MapOf(value):
@@ -137,7 +144,7 @@ def _value_writer(shape: Shape) -> Writer:
     match shape:
         case Leaf.PLAIN:
             return _write_plain
-        case Leaf.OPAQUE:
+        case Leaf.OPAQUE | Leaf.OPAQUE_OR_NULL:
             return str
         case ItemsOf(item):
             return _items_writer(_writer(item))

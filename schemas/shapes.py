@@ -18,6 +18,8 @@ class Leaf(Enum):
 
     PLAIN = "plain"
     OPAQUE = "opaque"
+    OPAQUE_OR_NULL = "opaque or null"
+    """Null is no value: for a field that may be absent, and is an object else."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,8 @@ def _shape(annotation: Any) -> Shape:
         opaque = any(isinstance(mark, Opaque) for mark in annotation.__metadata__)
         return Leaf.OPAQUE if opaque else _shape(arguments[0])
     if origin in {Union, UnionType}:
-        return _shape(next(each for each in arguments if each is not NoneType))
+        some = _shape(next(each for each in arguments if each is not NoneType))
+        return Leaf.OPAQUE_OR_NULL if some is Leaf.OPAQUE else some
     if origin is tuple:
         return _container(ItemsOf, arguments[0])
     if origin is dict:

@@ -90,7 +90,7 @@ class ChildEnded(StepReference):
     child_plan_id: Uuid4
     start_id: str
     """Of the start of the attempt that submitted the child: nobody else knows it."""
-    result: JsonText | None
+    result: JsonObject | None
     """The child's PlanResult, unless the attempt failed."""
     error: ExecutionError | None
 

@@ -371,3 +371,15 @@ def test_whose_child_a_plan_was_is_forgotten_with_it() -> None:
     assert not family.bench.state.expire(later)
     assert not family.bench.tables.children
     assert not family.bench.tables.registry
+
+
+@pytest.mark.parametrize("fmt", list(codec.Format))
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_parent_is_told_in_either_format(fmt: codec.Format, fails: bool) -> None:
+    """R39: success and failure of a child reach its parent in Avro and in JSON."""
+    family = Family(format=fmt)
+    request = family.run()
+    bench = family.bench
+    effects = bench.fail(request, BROKEN) if fails else bench.succeed(request)
+    ended = result(family.tell(effects))
+    assert ended.status is (Status.FAILURE if fails else Status.SUCCESS)

@@ -27,6 +27,7 @@ from schemas.record import MAX_NESTING, Record
 from schemas.results import PlanResult
 from schemas.rows import PlanRow, StepRow
 from schemas.steps import (
+    ChildEnded,
     StepFailed,
     StepRequest,
     StepStarted,
@@ -337,3 +338,23 @@ def test_header_tells_the_model() -> None:
     """Avro records begin with their model's header."""
     data = encode_fields(StepRequest, step_request())
     assert data.startswith(header_of(StepRequest))
+
+
+@pytest.mark.parametrize("fmt", list(Format))
+def test_the_result_of_a_child_that_failed_is_none(fmt: Format) -> None:
+    """R39: an absent result is null in JSON, and not the text `null` when read."""
+    step = {
+        "plan_id": "e3e70682-c209-4cac-a29f-6fbed82c07cd",
+        "execution_id": "f728b4fa-4248-4e3a-8a5d-2f346baa9455",
+        "step_id": "eb1167b3-67a9-4378-bc65-c1e582e2e662",
+        "step_number": 0,
+        "attempt": 1,
+        "child_plan_id": "f7c1bd87-4da5-4709-9471-3d60c8a70639",
+        "start_id": "s",
+    }
+    failed = step | {"result": None, "error": make_error("BROKEN", "as asked")}
+    _, fields = decode_fields(encode_fields(ChildEnded, failed, fmt), ChildEnded)
+    assert fields["result"] is None
+    done = step | {"result": '{"status" : "success"}', "error": None}
+    _, fields = decode_fields(encode_fields(ChildEnded, done, fmt), ChildEnded)
+    assert (fields["result"], fields["error"]) == ('{"status" : "success"}', None)
