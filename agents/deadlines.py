@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING, Any, cast
 from agents import nested
 from agents.core.events import LimitFired, RetryFired
 from agents.effects import Outgoing, SourceRecord
-from agents.tables import PLAN_ITSELF, Deadline, Tables, plan_id_of, step_number_of
+from agents.tables import (
+    PLAN_ITSELF,
+    Deadline,
+    Tables,
+    plan_id_of,
+    step_key,
+    step_number_of,
+)
 from schemas import codec
 from schemas.commands import DeadlineFired, Limit, ParentEnded, RetryDue
 
@@ -61,8 +68,7 @@ class DeadlineHeap:
     def arm(self, plan: bytes, number: int, deadline: Deadline) -> None:
         """Write the row and wait for it."""
         self._tables.put_deadline(plan, number, deadline)
-        key = plan + number.to_bytes(2, "big")
-        heapq.heappush(self._entries, (deadline.due_at, key))
+        heapq.heappush(self._entries, (deadline.due_at, step_key(plan, number)))
         # Plans end long before their limits: what they leave here would stay till then.
         if len(self._entries) > 2 * len(self._tables.deadlines) + STALE_ENTRIES:
             self.rebuild()

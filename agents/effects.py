@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 Headers = Sequence[tuple[str, bytes]]
 
@@ -83,10 +83,3 @@ class Effects:
 
     def __bool__(self) -> bool:
         return bool(self.requests or self.records or self.events)
-
-
-class Fold(Protocol):
-    """Folds one source record at a time into a partition's state."""
-
-    def __call__(self, state: Any, record: SourceRecord, now: int) -> None:
-        """Fold `record`, which arrived in its partition's order, at `now` (Unix ms)."""

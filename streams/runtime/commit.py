@@ -80,7 +80,6 @@ class GroupCommit:
         self._in_flight_since: float | None = None
         self._closing = False
         self._task: asyncio.Task[None] | None = None
-        self.transactions = 0
         self.committed: dict[str, int] = {}
         """Source offsets by topic, as of the last transaction."""
 
@@ -165,7 +164,6 @@ class GroupCommit:
             die(f"a commit took longer than {self._terms.timeout_s:.0f} s", exc)
         self._in_flight_since = None
         self._room.set()
-        self.transactions += 1
         self.committed.update(pending.positions)
         self._emit(pending.events)
 
