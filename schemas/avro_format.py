@@ -1,26 +1,25 @@
 """Records as Avro: the schemas on disk, the bytes of a record, and its fingerprint.
 
-fastavro parses the schemas and writes. Reading is ours: on records of this size it is
-as fast as fastavro's C reader, and fit for bytes of unknown origin, which the latter is
-not (nested causes overflow its stack and kill the process, negative indices count from
-the end, numbers of any length are taken).
+fastavro parses the schemas. Reading and writing is ours: made for one schema each, they
+take a half to a sixth of the time of fastavro's functions on records of this size; and
+the reader is fit for bytes of unknown origin, which fastavro's C reader is not (nested
+causes overflow its stack and kill the process, negative indices count from the end,
+numbers of any length are taken).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from io import BytesIO
 from pathlib import Path
 from typing import Any, TypeVar
 
-from fastavro import schemaless_writer
 from fastavro.schema import fingerprint, load_schema, to_parsing_canonical_form
 
 from schemas.avro_reader import Reader, reader_of
+from schemas.avro_writer import Writer, writer_of
 from schemas.decode_error import malformed
 from schemas.record import Record
-from schemas.shapes import ItemsOf, Shape, shapes
 
 R = TypeVar("R", bound=Record)
 
@@ -110,38 +109,11 @@ def _foreign(data: bytes, models: tuple[type[Record], ...]) -> Exception:
 
 
 def _write(model: type[Record], fields: Mapping[str, Any], prefix: bytes) -> bytes:
-    out = BytesIO()
-    out.write(prefix)
-    schemaless_writer(out, schema_of(model), _plain(model, fields))
-    return out.getvalue()
-
-
-def _plain(model: type[Record], fields: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Make dicts of the models in the fields: fastavro wants no other."""
-    nested = _nested(model)
-    if not nested:
-        return fields
-    plain = dict(fields)
-    for name, shape in nested:
-        if plain.get(name) is not None:
-            plain[name] = _plain_value(shape, plain[name])
-    return plain
+    pieces = [prefix]
+    _writer(model)(fields, pieces.append)
+    return b"".join(pieces)
 
 
 @cache
-def _nested(model: type[Record]) -> tuple[tuple[str, Shape], ...]:
-    """The fields that hold records: one, or a list of them."""
-    return tuple(
-        (name, shape)
-        for name, shape in shapes(model).items()
-        if isinstance(shape, type | ItemsOf)
-    )
-
-
-def _plain_value(shape: Shape, value: Any) -> Any:
-    match shape:
-        case ItemsOf(item):
-            return [_plain_value(item, each) for each in value]
-        case type() if issubclass(shape, Record):
-            return _plain(shape, vars(value) if isinstance(value, Record) else value)
-    return value
+def _writer(model: type[Record]) -> Writer:
+    return writer_of(schema_of(model))

@@ -7,7 +7,7 @@ from io import BytesIO
 from typing import Any
 
 import pytest
-from fastavro import schemaless_reader
+from fastavro import schemaless_reader, schemaless_writer
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -121,6 +121,15 @@ def test_avro_is_avro(sample: Sample) -> None:
     assert schemaless_reader(stream, schema_of(model), None) == fields
     assert not stream.read()
     assert decode_fields(data, model) == (model, fields)
+
+
+@given(st.one_of(travelling, rows))
+def test_avro_is_what_fastavro_writes(sample: Sample) -> None:
+    """Byte by byte."""
+    model, fields = sample
+    stream = BytesIO()
+    schemaless_writer(stream, schema_of(model), fields)
+    assert encode_fields(model, fields)[HEADER_BYTES:] == stream.getvalue()
 
 
 @given(rows)
