@@ -13,17 +13,16 @@ import time
 import uuid
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
-
-from rich.console import Console
 
 from streams.devkit.distribution import Distribution, find_distribution
 from streams.devkit.lifeline import GuardedProcess
 from streams.devkit.ports import free_ports
 from streams.devkit.probe import is_at_work
-from streams.devkit.server_properties import KAFKA_VERSION, embedded, render
+from streams.devkit.server_properties import KAFKA_VERSION, Node, embedded, render
 
 READY_WITHIN_S = 60.0
 STOPPED_WITHIN_S = 15.0
@@ -35,13 +34,13 @@ _TAKEN = "Address already in use"
 
 _JVM = (
     "-XX:+UseSerialGC",
-    "-Xmx512m",
     "-Xshare:auto",
     # Kafka's own start script says the same about scripts without a screen.
     "-Djava.awt.headless=true",
     "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
     "-Dorg.slf4j.simpleLogger.showDateTime=true",
 )
+_FORMAT_HEAP_MB = 128
 _QUICK = ("-XX:TieredStopAtLevel=1",)
 """Only the first compiler: starts 0.4 s sooner, but a loaded broker runs slower."""
 
@@ -53,6 +52,15 @@ class KafkaError(Exception):
         """Take what happened, and the log that says why; its end is shown."""
         self.log = log
         super().__init__(f"{what}; its log is {log}, and ends\n{_tail(log)}")
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """A broker's place in a cluster whose nodes all know each other from the start."""
+
+    node: Node
+    quorum: tuple[Node, ...]
+    cluster_id: str
 
 
 class EmbeddedKafka:
@@ -69,7 +77,10 @@ class EmbeddedKafka:
             started again.
         settings: Broker settings that differ from `server_properties`.
         quick: Start faster rather than run faster.
-        console: Where to show a first download.
+        heap_mb: How much memory Java may use for objects, MiB.
+        proxy_port: The port of a proxy on this machine. Clients that come through it
+            to `inner_port` are told its address for everything else.
+        membership: Its place in a cluster; it starts only once most of that starts.
     """
 
     def __init__(
@@ -79,15 +90,18 @@ class EmbeddedKafka:
         port: int | None = None,
         settings: Mapping[str, str] | None = None,
         quick: bool = False,
-        console: Console | None = None,
+        heap_mb: int = 512,
+        proxy_port: int | None = None,
+        membership: Membership | None = None,
     ) -> None:
         self._temporary = data is None
         self._directory = data
         self._wanted_port = port
-        self._ports: tuple[int, int] | None = None
+        self._proxy_port = proxy_port
+        self._membership = membership
+        self._placed = membership.node if membership else None
         self._settings = dict(settings or {})
-        self._jvm = _JVM + (_QUICK if quick else ())
-        self._console = console
+        self._jvm = (*_JVM, f"-Xmx{heap_mb}m", *(_QUICK if quick else ()))
         self._process: GuardedProcess | None = None
 
     def __enter__(self) -> Self:
@@ -111,9 +125,14 @@ class EmbeddedKafka:
     @property
     def port(self) -> int:
         """The port it listens on; stays the same over restarts."""
-        if self._ports is None:
-            raise RuntimeError("the broker has not been started yet")
-        return self._ports[0]
+        return self._node.port
+
+    @property
+    def inner_port(self) -> int:
+        """The port to which its proxy forwards."""
+        if self._node.inner_port is None:
+            raise RuntimeError("the broker has no proxy")
+        return self._node.inner_port
 
     @property
     def bootstrap(self) -> str:
@@ -144,9 +163,9 @@ class EmbeddedKafka:
         """
         if self.is_running:
             return
-        distribution = find_distribution(self._console)
+        distribution = find_distribution()
         for attempt in range(1, _PORT_TRIES + 1):
-            fresh = self._ports is None
+            fresh = self._placed is None
             self._write_properties()
             self._format(distribution)
             try:
@@ -155,7 +174,7 @@ class EmbeddedKafka:
                 # Somebody took the port between our look and the broker's.
                 may_move = fresh and self._wanted_port is None
                 if may_move and _TAKEN in str(error) and attempt < _PORT_TRIES:
-                    self._ports = None
+                    self._placed = None
                     continue
                 raise
             return
@@ -188,6 +207,12 @@ class EmbeddedKafka:
             shutil.rmtree(self._directory, ignore_errors=True)
             self._directory = None
 
+    @property
+    def _node(self) -> Node:
+        if self._placed is None:
+            raise RuntimeError("the broker has not been started yet")
+        return self._placed
+
     def _signal(self, number: int) -> None:
         if self._process is not None:
             self._process.send_signal(number)
@@ -206,20 +231,31 @@ class EmbeddedKafka:
         return self._root() / "server.properties"
 
     def _write_properties(self) -> None:
-        if self._ports is None:
-            first, second = free_ports(2)
-            self._ports = (self._wanted_port or first, second)
+        if self._placed is None:
+            self._placed = self._place()
         self._root().mkdir(parents=True, exist_ok=True)
-        settings = embedded(*self._ports, self._data) | self._settings
+        quorum = self._membership.quorum if self._membership else ()
+        settings = embedded(self._placed, self._data, quorum) | self._settings
         self._properties.write_text(render(settings), "utf-8")
+
+    def _place(self) -> Node:
+        port, controller_port, inner_port = free_ports(3)
+        if self._wanted_port is not None:
+            port = self._wanted_port
+        if self._proxy_port is None:
+            return Node(1, port, controller_port)
+        return Node(1, port, controller_port, inner_port, self._proxy_port)
 
     def _format(self, distribution: Distribution) -> None:
         """Give an empty data directory what KRaft wants to find in it."""
         if (self._data / "meta.properties").exists():
             return
-        arguments = ("format", "-t", cluster_id(), "-c", str(self._properties))
+        drawn = self._membership.cluster_id if self._membership else cluster_id()
+        arguments = ("format", "-t", drawn, "-c", str(self._properties))
         command = distribution.command(
-            "kafka.tools.StorageTool", *arguments, jvm=_JVM + _QUICK
+            "kafka.tools.StorageTool",
+            *arguments,
+            jvm=(*_JVM, f"-Xmx{_FORMAT_HEAP_MB}m", *_QUICK),
         )
         with self.log.open("ab") as log:
             code = GuardedProcess(command, output=log).wait()

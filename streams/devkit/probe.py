@@ -2,6 +2,7 @@
 
 import socket
 import struct
+from collections.abc import Iterator
 
 _METADATA, _VERSION = 3, 1
 _CLIENT = b"planstream-probe"
@@ -14,16 +15,21 @@ def is_at_work(port: int, timeout_s: float = 1.0) -> bool:
     An open port is not enough: a broker listens before it may serve, and lists itself
     only once the controller has let it in.
     """
+    return port in brokers_known(port, timeout_s)
+
+
+def brokers_known(port: int, timeout_s: float = 1.0) -> frozenset[int]:
+    """Ask the broker on 127.0.0.1:port for the ports of its cluster's live brokers."""
     try:
         address = ("127.0.0.1", port)
         with socket.create_connection(address, timeout=timeout_s) as connection:
             connection.sendall(_request())
             (size,) = struct.unpack(">i", _read(connection, 4))
             if not 0 < size <= _MAX_ANSWER:
-                return False
-            return _count_of_brokers(_read(connection, size)) > 0
+                return frozenset()
+            return frozenset(_ports_of_brokers(_read(connection, size)))
     except (OSError, EOFError, struct.error):
-        return False
+        return frozenset()
 
 
 def _request() -> bytes:
@@ -33,9 +39,15 @@ def _request() -> bytes:
     return struct.pack(">i", len(body)) + body
 
 
-def _count_of_brokers(answer: bytes) -> int:
+def _ports_of_brokers(answer: bytes) -> Iterator[int]:
+    """Read the answer's brokers: id, host, port, and a rack that may be null each."""
     _correlation, count = struct.unpack_from(">ii", answer)
-    return int(count)
+    at = 8
+    for _ in range(count):
+        _node, length = struct.unpack_from(">ih", answer, at)
+        port, rack_length = struct.unpack_from(">ih", answer, at + 6 + length)
+        at += 12 + length + max(rack_length, 0)
+        yield int(port)
 
 
 def _read(connection: socket.socket, size: int) -> bytes:

@@ -1,6 +1,7 @@
-"""The settings of a development broker: one node, everything on it."""
+"""The settings of development brokers: nodes that are broker and controller at once."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 KAFKA_VERSION = "4.3.0"
@@ -38,20 +39,76 @@ SHARED: Mapping[str, str] = {
 """What the embedded broker and the one of docker-compose.kafka.yml have in common."""
 
 
-def embedded(port: int, controller_port: int, data: Path) -> dict[str, str]:
-    """All settings of a broker that listens on 127.0.0.1 alone."""
+REPLICATED: Mapping[str, str] = {
+    "default.replication.factor": "3",
+    "min.insync.replicas": "2",
+    "offsets.topic.replication.factor": "3",
+    "transaction.state.log.replication.factor": "3",
+    "transaction.state.log.min.isr": "2",
+    "share.coordinator.state.topic.replication.factor": "3",
+    "share.coordinator.state.topic.min.isr": "2",
+    # A follower that has just come back holds reads up no longer than it must.
+    "replica.fetch.wait.max.ms": "100",
+    # Leaders return to whom they belong while a test still looks.
+    "leader.imbalance.check.interval.seconds": "5",
+}
+"""What differs where there are three nodes: one of them may be lost at any time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One broker's number, and its ports on 127.0.0.1.
+
+    Attributes:
+        number: its id in the cluster, from 1.
+        port: for clients and other brokers.
+        controller_port: for the quorum of controllers.
+        inner_port: for clients that come by way of a proxy; None without one.
+        proxy_port: of that proxy, as those clients are told.
+    """
+
+    number: int
+    port: int
+    controller_port: int
+    inner_port: int | None = None
+    proxy_port: int | None = None
+
+    def listeners(self) -> dict[str, int]:
+        """Name the ports for clients by their listeners."""
+        return _present(PLAINTEXT=self.port, PROXIED=self.inner_port)
+
+    def advertised(self) -> dict[str, int]:
+        """Name the ports that clients of these listeners are told of."""
+        return _present(PLAINTEXT=self.port, PROXIED=self.proxy_port)
+
+
+def embedded(node: Node, data: Path, quorum: tuple[Node, ...] = ()) -> dict[str, str]:
+    """All settings of a broker that listens on 127.0.0.1 alone.
+
+    Args:
+        node: The broker.
+        data: Where its data lie.
+        quorum: All nodes of its cluster, itself among them; itself alone when empty.
+    """
+    voters = [
+        f"{each.number}@{_at(each.controller_port)}" for each in quorum or (node,)
+    ]
+    protocols = [
+        "CONTROLLER:PLAINTEXT",
+        *(f"{each}:PLAINTEXT" for each in node.listeners()),
+    ]
     return {
         "process.roles": "broker,controller",
-        "node.id": "1",
-        "controller.quorum.voters": f"1@127.0.0.1:{controller_port}",
+        "node.id": str(node.number),
+        "controller.quorum.voters": ",".join(voters),
         "controller.listener.names": "CONTROLLER",
-        "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
-        "listeners": (
-            f"PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}"
-        ),
-        "advertised.listeners": f"PLAINTEXT://127.0.0.1:{port}",
+        "listener.security.protocol.map": ",".join(protocols),
+        "inter.broker.listener.name": "PLAINTEXT",
+        "listeners": _urls({**node.listeners(), "CONTROLLER": node.controller_port}),
+        "advertised.listeners": _urls(node.advertised()),
         "log.dirs": _escaped(str(data)),
         **SHARED,
+        **(REPLICATED if len(quorum) > 1 else {}),
     }
 
 
@@ -63,3 +120,15 @@ def render(properties: Mapping[str, str]) -> str:
 def _escaped(value: str) -> str:
     """A backslash means something in a properties file."""
     return value.replace("\\", "\\\\")
+
+
+def _at(port: int) -> str:
+    return f"127.0.0.1:{port}"
+
+
+def _urls(listeners: Mapping[str, int]) -> str:
+    return ",".join(f"{name}://{_at(port)}" for name, port in listeners.items())
+
+
+def _present(**ports: int | None) -> dict[str, int]:
+    return {name: port for name, port in ports.items() if port is not None}

@@ -1,7 +1,7 @@
 from pathlib import Path
 
 from streams.devkit.compose import compose_file, variable
-from streams.devkit.server_properties import SHARED, embedded, render
+from streams.devkit.server_properties import SHARED, Node, embedded, render
 
 COMPOSE = Path(__file__).parents[3] / "docker-compose.kafka.yml"
 
@@ -26,7 +26,7 @@ def test_variables_are_named_as_the_image_wants_them() -> None:
 
 def test_the_embedded_broker_listens_on_this_machine_only() -> None:
     """Nobody else is to reach it."""
-    settings = embedded(9092, 9093, Path("/data"))
+    settings = embedded(Node(1, 9092, 9093), Path("/data"))
     addresses = [value for name, value in settings.items() if "listeners" in name]
 
     assert all("127.0.0.1" in address for address in addresses)
@@ -35,4 +35,4 @@ def test_the_embedded_broker_listens_on_this_machine_only() -> None:
 
 def test_a_path_with_backslashes_survives() -> None:
     """A properties file has a syntax of its own."""
-    assert embedded(1, 2, Path("a\\b"))["log.dirs"] == "a\\\\b"
+    assert embedded(Node(1, 1, 2), Path("a\\b"))["log.dirs"] == "a\\\\b"

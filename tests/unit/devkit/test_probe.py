@@ -7,35 +7,64 @@ from contextlib import contextmanager
 
 import pytest
 
-from streams.devkit.probe import is_at_work
+from streams.devkit.probe import brokers_known, is_at_work
+
+PORT = b"PORT"
+OTHER_PORT = 9092
+OTHER = struct.pack(">i", OTHER_PORT)
 
 
 @contextmanager
-def server(answer: bytes) -> Iterator[int]:
-    """Answer one connection's request with some bytes, and hang up."""
+def server(*answers: bytes) -> Iterator[int]:
+    """Answer the request of each connection with some bytes, and hang up.
+
+    `PORT` in an answer stands for the server's own.
+    """
     with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
 
         def serve() -> None:
-            connection, _ = listening.accept()
-            with connection:
-                connection.recv(1000)
-                connection.sendall(answer)
+            for answer in answers:
+                connection, _ = listening.accept()
+                with connection:
+                    connection.recv(1000)
+                    connection.sendall(answer.replace(PORT, struct.pack(">i", port)))
 
         thread = threading.Thread(target=serve)
         thread.start()
-        yield listening.getsockname()[1]
+        yield port
         thread.join()
 
 
-def metadata(brokers: int) -> bytes:
-    body = struct.pack(">ii", 1, brokers)
+def broker(port: bytes, rack: str | None = None) -> bytes:
+    host = b"127.0.0.1"
+    named = struct.pack(">h", -1)
+    if rack is not None:
+        named = struct.pack(">h", len(rack)) + rack.encode()
+    return struct.pack(">ih", 1, len(host)) + host + port + named
+
+
+def metadata(*brokers: bytes) -> bytes:
+    body = struct.pack(">ii", 1, len(brokers)) + b"".join(brokers)
     return struct.pack(">i", len(body)) + body
 
 
-def test_a_broker_that_lists_a_broker_is_at_work() -> None:
+def test_a_broker_that_lists_itself_is_at_work() -> None:
     """It lists itself as soon as the controller has let it in."""
-    with server(metadata(1)) as port:
+    with server(metadata(broker(OTHER, "east"), broker(PORT))) as port:
         assert is_at_work(port)
+
+
+def test_a_broker_that_lists_only_others_is_not_at_work() -> None:
+    """The others of its cluster have not yet let it in again."""
+    with server(metadata(broker(OTHER))) as port:
+        assert not is_at_work(port)
+
+
+def test_a_broker_says_whom_it_knows() -> None:
+    """By their ports, whatever rack they are in."""
+    with server(metadata(broker(OTHER, "east"), broker(PORT, ""))) as port:
+        assert brokers_known(port) == {OTHER_PORT, port}
 
 
 @pytest.mark.parametrize(
@@ -43,8 +72,8 @@ def test_a_broker_that_lists_a_broker_is_at_work() -> None:
     [
         b"",
         b"\0\0",
-        metadata(0),
-        metadata(1)[:-3],
+        metadata(),
+        metadata(broker(PORT))[:-3],
         struct.pack(">i", -1),
         struct.pack(">i", 2**31 - 1),
         b"\0\0\0\1x",
