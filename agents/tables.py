@@ -77,11 +77,13 @@ class Tables:
         "changes",
         "children",
         "deadlines",
+        "origins",
         "orphans",
         "plans",
         "poison",
         "positions",
         "registry",
+        "stamps",
         "steps",
     )
 
@@ -93,6 +95,10 @@ class Tables:
         self.children: dict[bytes, bytes] = {}
         self.orphans: dict[bytes, bytes] = {}
         self.positions: dict[str, int] = {}
+        self.origins: dict[str, str] = {}
+        """By source topic: which logs the position that was loaded is one of."""
+        self.stamps: dict[str, str] = {}
+        """By source topic: which logs the positions that are put are ones of."""
         self.poison: dict[str, Poison] = {}
         self.changes: dict[bytes, bytes | None] = {}
 
@@ -157,7 +163,8 @@ class Tables:
     def put_position(self, topic: str, offset: int) -> None:
         """Set how far a source topic is folded."""
         self.positions[topic] = offset
-        self.changes[POSITION + topic.encode()] = b"%d" % offset
+        text = f"{offset} {self.stamps.get(topic, '')}".rstrip()
+        self.changes[POSITION + topic.encode()] = text.encode()
 
     def put_poison(self, topic: str, poison: Poison) -> None:
         """Remember that the fold of a record raised."""
@@ -195,7 +202,9 @@ class Tables:
             ValueError: the key is of no table: the changelog is not ours, or newer.
         """
         if key.startswith(POSITION):
-            self.positions[key[len(POSITION) :].decode()] = int(value or 0)
+            topic = key[len(POSITION) :].decode()
+            offset, _, origin = (value or b"0").decode().partition(" ")
+            self.positions[topic], self.origins[topic] = int(offset), origin
         elif key.startswith(POISON):
             topic = key[len(POISON) :].decode()
             self.poison[topic] = Poison(*_POISON.unpack(value or b"\0" * 12))

@@ -116,6 +116,11 @@ class Topics:
     requests: dict[str, Topic]
     """The step-requests topics, by queue."""
 
+    @property
+    def sources(self) -> tuple[str, str, str]:
+        """The names of those that a coordinator folds."""
+        return (self.plans.name, self.step_outcomes.name, self.commands.name)
+
     @classmethod
     def of(cls, settings: Settings) -> Self:
         """Derive the topics from the settings."""

@@ -17,6 +17,7 @@ from aiokafka.structs import TopicPartition
 
 from agents.tables import POSITION, Tables
 from streams.config import Settings
+from streams.runtime.origins import Origin, Origins
 from streams.runtime.replay import replay
 from streams.topics import Topics
 
@@ -42,9 +43,12 @@ async def moves(settings: Settings) -> list[Move]:
     )
     await group.start()
     try:
+        origins = await Origins.begin(group, topics)
+        await origins.open(tables)
         found = [
-            await _move(group, TopicPartition(topic.name, number), table)
-            for topic in (topics.plans, topics.step_outcomes, topics.commands)
+            await _move(group, TopicPartition(topic, number), table)
+            or _claim(TopicPartition(topic, number), table, origins)
+            for topic in topics.sources
             for number, table in tables.items()
         ]
     finally:
@@ -60,13 +64,25 @@ async def _move(
     at = table.positions.get(tp.topic)
     if at is None:
         committed = await group.committed(tp)
-        if not committed:
-            return None  # nothing was ever read: it begins at the log's start
+        if committed is None:
+            return None  # nobody was ever here: it begins at the log's start
         inside = committed if begin <= committed <= end else begin
         return Move(tp, None, inside, "the changelog has none, the group has")
     if begin <= at <= end:
         return None
     return Move(tp, at, begin, f"the log has {begin} to {end}")
+
+
+def _claim(tp: TopicPartition, table: Tables, origins: Origins) -> Move | None:
+    """A position inside its log that was taken in another."""
+    at = table.positions.get(tp.topic)
+    found = Origin.read(table.origins.get(tp.topic, ""))
+    present = Origin.read(origins.stamps(tp.partition)[tp.topic])
+    if at is None or found is None or present is None:
+        return None
+    if (why := found.difference(present)) is None:
+        return None
+    return Move(tp, at, at if found.source == present.source else 0, why)
 
 
 async def write(settings: Settings, wanted: list[Move]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -20,19 +20,23 @@ from streams.config import Settings
 from streams.runtime.clients import Clients
 from streams.runtime.commit import CommitTerms, GroupCommit
 from streams.runtime.delivery import ChunkConsumer
-from streams.runtime.exits import watched
+from streams.runtime.exits import die, watched
+from streams.runtime.locator import Locator
+from streams.runtime.origins import Origins
 from streams.runtime.outbox import Acknowledgement, Outbox
 from streams.runtime.partition import PartitionTask
-from streams.runtime.positions import check_positions
+from streams.runtime.positions import check_origin, check_positions
 from streams.runtime.producers import Entry, transactional_producer
 from streams.runtime.replay import replay
 from streams.runtime.watch import DeadlineWatch
-from streams.topics import Topics, partition_of
+from streams.topics import Topics
 
 logger = logging.getLogger("planstream.coordinator")
 
 HOUSEKEEPING_S = 10.0
-GROUP_COMMIT_S = 5.0
+GROUP_COMMIT_S = 1.0
+"""How old the group's offsets are at most: all there is if the changelog is lost."""
+REJOIN_S = 1.0
 EVENTS_KEPT = 10_000
 """Events that wait to be sent beyond which later ones are dropped (§5.0)."""
 
@@ -83,8 +87,9 @@ class CoordinatorHost:
         self._generation = -1
         self._live: int | None = None
         self._clients: Clients | None = None
+        self._origins: Origins | None = None
         self._background: set[asyncio.Task[None]] = set()
-        self._locate = _Locator(settings)
+        self._locate = Locator(settings)
         self._watch = DeadlineWatch(
             tasks=self._live_tasks,
             inputs=(topics.step_outcomes.name, topics.commands.name),
@@ -99,8 +104,13 @@ class CoordinatorHost:
     async def assign(self, assigned: frozenset[TP], generation: int) -> dict[TP, int]:
         """Fence and replay what is new, keep what stayed; see `Host`."""
         began = time.monotonic()
+        is_first = self._clients is None
         await self._start_clients()
-        wanted = {tp.partition for tp in assigned}
+        await self._known.confirm()
+        wanted = await self._whole(assigned)
+        if is_first and not assigned:
+            self._consumer().rejoin()
+        assigned = frozenset(tp for tp in assigned if tp.partition in wanted)
         await self._drop(self._lost(wanted, generation))
         new = wanted - self._owned.keys()
         rows = await self._open(new)
@@ -152,9 +162,11 @@ class CoordinatorHost:
         if self._clients is not None:
             return
         self._clients = await Clients.start(self._settings)
+        self._origins = await Origins.begin(self._clients.monitor, self._topics)
         self._spawn(watched("sending requests", self._clients.outbox.run()))
         self._spawn(watched("sending events", self._clients.events.run()))
         self._spawn(watched("the deadline watch", self._watch.run()))
+        self._spawn(watched("the watch over topics", self._origins.run()))
         self._spawn(watched("the housekeeping", self._housekeep()))
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
@@ -167,6 +179,27 @@ class CoordinatorHost:
         if self._clients is None:
             raise RuntimeError("nothing has been assigned yet")
         return self._clients
+
+    @property
+    def _known(self) -> Origins:
+        if self._origins is None:
+            raise RuntimeError("nothing has been assigned yet")
+        return self._origins
+
+    async def _whole(self, assigned: frozenset[TP]) -> set[int]:
+        """The partitions of which all sources are ours.
+
+        An assignment that was made while a topic was missing lacks it, and a static
+        member gets the same one again when it comes back: nobody would read the topic.
+        """
+        present = Counter(tp.partition for tp in assigned)
+        count = len(self._topics.sources)
+        whole = {number for number, topics in present.items() if topics == count}
+        if partial := present.keys() - whole:
+            logger.warning("partitions %s lack a topic: joining again", partial)
+            await asyncio.sleep(REJOIN_S)
+            self._consumer().rejoin()
+        return whole
 
     def _lost(self, wanted: set[int], generation: int) -> list[int]:
         # Kept: owned in the generation just before this one, so nobody else can have
@@ -185,7 +218,10 @@ class CoordinatorHost:
         try:
             # Fence: the former owners can commit no more.
             await asyncio.gather(*[producer.start() for producer in producers])
+            await self._known.open(numbers)
             tables = {number: owned.state.tables for number, owned in new.items()}
+            for number, each in tables.items():
+                each.stamps = self._known.stamps(number)
             changelog = self._topics.changelog.name
             rows = await replay(self._settings, changelog, tables) if new else 0
         except BaseException:
@@ -222,17 +258,31 @@ class CoordinatorHost:
         # A partition that was kept has been checked, unless it was never started.
         stands = {tp: self._owned[tp.partition].task.next for tp in assigned}
         fresh = [tp for tp in assigned if not stands[tp]]
-        begins = await check_positions(
-            self._connected.monitor,
-            self._consumer().kafka,
-            {tp: positions[tp] for tp in fresh},
-        )
+        begins = await self._check({tp: positions[tp] for tp in fresh})
         # Nothing was folded of a topic without a position: we stand where we began.
         begins |= {tp: stand[tp.topic] for tp, stand in stands.items() if stand}
         return {
             tp: begins[tp] if offset is None else offset
             for tp, offset in positions.items()
         }
+
+    async def _check(self, positions: dict[TP, int | None]) -> dict[TP, int]:
+        monitor, grouped = self._connected.monitor, self._consumer().kafka
+        begins = await check_positions(monitor, grouped, positions)
+        for tp, position in positions.items():
+            tables = self._owned[tp.partition].state.tables
+            found = tables.origins.get(tp.topic, "")
+            check_origin(tp, position, found, tables.stamps[tp.topic])
+            if position is None:
+                # Kept from now on: else a changelog that is lost soon is not missed.
+                tables.put_position(tp.topic, begins[tp])
+        return begins
+
+    async def on_lost_position(self, tp: TP, position: int) -> None:
+        """Say what became of a log, and stop; see `Host`."""
+        monitor, grouped = self._connected.monitor, self._consumer().kafka
+        await check_positions(monitor, grouped, {tp: position})
+        die(f"{tp} was out of its log at {position}, and no longer is")
 
     # -- sending
 
@@ -332,25 +382,6 @@ def _report_unsent(acknowledgement: Acknowledgement) -> None:
     """Events are best effort: that they were not sent changes nothing (§5.0)."""
     if not acknowledgement.cancelled() and (error := acknowledgement.exception()):
         logger.warning("outcome events were not sent: %s", error)
-
-
-class _Locator:
-    """Finds the topic and partition of an outgoing record (R36)."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._prefix = settings.prefix
-        self._partitions = settings.partitions
-        self._step_partitions = settings.step_partitions
-
-    def __call__(self, record: Outgoing, own: int) -> tuple[str, int]:
-        name = self._prefix + record.topic
-        if record.topic.startswith("step-requests."):
-            return name, partition_of(record.key or b"", self._step_partitions)
-        if record.topic == "halts":
-            return name, 0
-        if record.topic in {"plans", "step-outcomes", "commands"}:
-            return name, partition_of(record.key or b"", self._partitions)
-        return name, own
 
 
 def _commit_terms(settings: Settings) -> CommitTerms:

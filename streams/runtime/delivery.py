@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import NoOffsetForPartitionError, OffsetOutOfRangeError
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.events import Event
 from faust.transport.drivers.aiokafka import (
@@ -45,6 +46,9 @@ class LoopConsumerService(AIOKafkaConsumerThread):
         consumer._fetch_max_wait_ms = self.app.planstream.fetch_max_wait_ms
         # plans, outcomes and halts hold transactional records (R36, R39).
         consumer._isolation_level = "read_committed"
+        # A position that is out of its log is no reason to jump to the log's start:
+        # records would be left out, or later ones be taken for known ones.
+        consumer._auto_offset_reset = "none"
         return consumer
 
     async def start(self) -> None:
@@ -92,6 +96,10 @@ class ChunkConsumer(Consumer):
 
     def verify_event_path(self, now: float, tp: TP) -> None:
         """Faust's livelock detector only knows Faust's commits."""
+
+    def rejoin(self) -> None:
+        """Ask for another assignment."""
+        self.kafka._coordinator.request_rejoin()
 
     async def commit_offsets(self, offsets: dict[TP, int]) -> None:
         """Commit group offsets, of partitions that are assigned now."""
@@ -153,6 +161,12 @@ class ChunkConsumer(Consumer):
         self.fetch_idle.clear()
         try:
             fetched = await self._getmany(active, timeout=POLL_S)
+        except NoOffsetForPartitionError:
+            return  # of an assignment that has not been seeked yet
+        except OffsetOutOfRangeError as error:
+            (((topic, partition), position),) = error.args[0].items()
+            await self.app.host.on_lost_position(TP(topic, partition), position)
+            return
         finally:
             self.fetch_idle.set()
         # The seek after recovery waits for fetch_idle: dropping here loses nothing.

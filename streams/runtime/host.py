@@ -24,6 +24,9 @@ class Host(Protocol):
     def deliver(self, generation: int, tp: TP, records: list[Any]) -> None:
         """Take a chunk of consecutive records of one partition."""
 
+    async def on_lost_position(self, tp: TP, position: int) -> None:
+        """End the process: the log of a partition does not reach its position."""
+
     async def quiesce(self) -> None:
         """Finish what was delivered; nothing is delivered until the next start."""
 

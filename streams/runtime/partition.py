@@ -108,6 +108,8 @@ class PartitionTask:
         self._housekeeping, self._read_to = False, {}
         self.state.deadlines.rebuild()
         self.commit.start()
+        if self.state.tables.changes:  # where a partition begins that had no position
+            self._hand_over(self.state.take_effects(), [], dict(offsets))
         name = f"the fold of partition {self.state.partition}"
         self._task = asyncio.create_task(watched(name, self._run()))
 

@@ -10,6 +10,7 @@ from aiokafka.structs import TopicPartition
 from faust.types import TP
 
 from streams.runtime.exits import EXIT_MISFIT, die
+from streams.runtime.origins import Origin
 
 TRIES = 5
 """A follower that has just become leader may report an old end for a moment."""
@@ -36,11 +37,9 @@ async def check_positions(
         return {}
     tps = [TopicPartition(*tp) for tp in positions]
     begins = await monitor.beginning_offsets(tps)
-    known = any(position is not None for position in positions.values())
     for tp, position in positions.items():
         if position is None:
-            if not known:
-                await _refuse_lost_state(grouped, tp)
+            await _refuse_lost_state(grouped, tp)
         elif position < begins[tp]:
             _stop(tp, position, f"the log starts at {begins[tp]}: records are gone")
     await _refuse_ends(monitor, positions)
@@ -49,8 +48,9 @@ async def check_positions(
 
 async def _refuse_lost_state(grouped: AIOKafkaConsumer, tp: TP) -> None:
     committed = await grouped.committed(TopicPartition(*tp))
-    if committed:
-        _stop(tp, committed, "the changelog has no position: its topic was made anew")
+    if committed is not None:
+        why = "the changelog has no position: it was made anew, or emptied"
+        _stop(tp, committed, why)
 
 
 async def _refuse_ends(
@@ -74,6 +74,22 @@ async def _ends(
         [TopicPartition(*tp) for tp in tps]
     )
     return ends
+
+
+def check_origin(tp: TP, position: int | None, found: str, present: str) -> None:
+    """Compare the logs that a position was taken in with those that there are now.
+
+    A topic that was made anew may have grown past the position: no offset tells then.
+
+    Args:
+        tp: the source partition.
+        position: up to where it is folded.
+        found: the origin that the changelog has of the position.
+        present: what it would be if the position were taken now.
+    """
+    origin = Origin.read(found)
+    if origin is not None and (why := origin.difference(Origin.read(present))):
+        _stop(tp, position, why)
 
 
 def _stop(tp: TP, position: int | None, why: str) -> None:

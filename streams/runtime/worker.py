@@ -23,8 +23,9 @@ from schemas import codec
 from schemas.steps import StepRequest
 from streams.config import Settings
 from streams.runtime.delivery import ChunkConsumer
-from streams.runtime.exits import watched
+from streams.runtime.exits import EXIT_IN_DOUBT, die, watched
 from streams.runtime.halts import HaltReader
+from streams.runtime.origins import TopicWatch
 from streams.runtime.outbox import Outbox
 from streams.runtime.outcomes import OutcomeSender
 from streams.runtime.producers import Entry, idempotent_producer
@@ -98,7 +99,10 @@ class WorkerHost:
 
     async def assign(self, assigned: frozenset[TP], generation: int) -> dict[TP, int]:
         """Drop what was lost, find where to read on; see `Host`."""
+        is_first = self._parts is None
         await self._start_parts()
+        if is_first:
+            self._insist(assigned)
         # Kept: ours in the generation just before this one, so nobody else's between.
         is_next = generation == self._generation + 1
         kept = assigned & self._next.keys() if is_next else frozenset()
@@ -128,6 +132,10 @@ class WorkerHost:
                 self._offer(tp, record, arrived)
                 self._next[tp] = record.offset + 1
         self._throttle()
+
+    async def on_lost_position(self, tp: TP, position: int) -> None:
+        """Stop: the next start finds where the log begins; see `Host`."""
+        die(f"{tp.topic}/{tp.partition} does not reach {position} any longer")
 
     async def quiesce(self) -> None:
         """Commit what is finished; attempts go on running; see `Host`."""
@@ -161,12 +169,26 @@ class WorkerHost:
         outbox = Outbox(producer)
         engine = self._make_engine(OutcomeSender(outbox, settings, topics))
         await engine.start()
+        names = [topics.requests[queue].name for queue in settings.queues]
+        watch = TopicWatch(monitor, names, EXIT_IN_DOUBT, "Start it again.")
+        await watch.begin()
         halts = HaltReader(settings, topics.halts.name, engine.halt)
         await halts.start()
         self._parts = _Parts(engine, producer, outbox, monitor, halts)
         self._spawn(watched("sending outcomes", outbox.run()))
+        self._spawn(watched("the watch over topics", watch.run()))
         self._spawn(watched("reading halts", halts.run()))
         self._spawn(watched("committing offsets", self._commit_often()))
+
+    def _insist(self, assigned: frozenset[TP]) -> None:
+        """Join again if nothing of a topic is ours: it may have been missing.
+
+        A static member that comes back gets the assignment that it had, also one that
+        was made while a topic was away. Nothing changes if others have its partitions.
+        """
+        topics = {self._topics.requests[each].name for each in self._settings.queues}
+        if topics - {tp.topic for tp in assigned}:
+            self._consumer().rejoin()
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(coroutine)

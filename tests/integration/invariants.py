@@ -69,7 +69,7 @@ async def lag(system: System) -> int:
     for record in await system.read(system.topics.changelog):
         if record.key.startswith(POSITION):
             topic = record.key[len(POSITION) :].decode()
-            positions[topic, record.partition] = int(record.value)
+            positions[topic, record.partition] = int(record.value.split()[0])
     topics = system.topics
     behind = 0
     for topic in (topics.plans, topics.step_outcomes, topics.commands):

@@ -14,6 +14,7 @@ from streams.config import Settings
 from streams.runtime import coordinator as module
 from streams.runtime.clients import Clients
 from streams.runtime.coordinator import CoordinatorHost
+from streams.runtime.locator import Locator
 from streams.runtime.outbox import Outbox
 from streams.topics import Topics, partition_of
 from tests.unit.coordinator.bench import Source, steps, submission
@@ -48,6 +49,10 @@ class Consumer:
     def __init__(self) -> None:
         self.handed: dict[TP, int] = {}
         self.read: dict[TP, int] = {}
+        self.rejoined = False
+
+    def rejoin(self) -> None:
+        self.rejoined = True
 
     def read_to(self, tp: TP) -> int:
         return self.read.get(tp, -1)
@@ -188,6 +193,24 @@ def test_a_kept_partition_is_read_on_where_it_stands(
     asyncio.run(scenario())
 
 
+def test_a_partition_that_lacks_a_topic_is_not_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its plans would never be read; another assignment is asked for."""
+    monkeypatch.setattr(module, "REJOIN_S", 0.0)
+
+    async def scenario() -> None:
+        rig = Rig(monkeypatch)
+        whole = frozenset(TP(topic, 3) for topic in INPUTS)
+        assert await rig.host._whole(whole) == {3}
+        assert not rig.consumer.rejoined
+        partial = frozenset(TP(topic, 4) for topic in INPUTS[1:])
+        assert await rig.host._whole(whole | partial) == {3}
+        assert rig.consumer.rejoined
+
+    asyncio.run(scenario())
+
+
 def test_what_is_handed_out_but_not_folded_is_not_passed_by(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -228,7 +251,7 @@ def test_a_cancelled_take_over_leaves_no_producer_behind(
 @pytest.mark.parametrize("topic", ["plans", "step-outcomes", "commands"])
 def test_what_concerns_a_plan_goes_to_its_partition(topic: str) -> None:
     """R36, R39: also what parents and children on other partitions are told."""
-    locate = module._Locator(SETTINGS)
+    locate = Locator(SETTINGS)
     for number in range(20):
         key = f"plan-{number}".encode()
         name, partition = locate(Outgoing(topic, key, b""), own=0)
