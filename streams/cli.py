@@ -3,10 +3,22 @@
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from streams.cli_options import (
+    Broker,
+    Config,
+    File,
+    Fill,
+    Handlers,
+    Json,
+    Name,
+    Prefix,
+    Timeout,
+)
+from streams.cli_options import load_settings as _settings
 from streams.cli_output import ExitCode, complain, reported
 
 app = typer.Typer(
@@ -23,49 +35,6 @@ app = typer.Typer(
 )
 topics_app = typer.Typer(no_args_is_help=True, help="Create or check the topics.")
 app.add_typer(topics_app, name="topics")
-
-Broker = Annotated[
-    str | None,
-    typer.Option(help="Broker addresses, host:port,… [PLANSTREAM_BROKER]"),
-]
-Config = Annotated[
-    Path | None, typer.Option(help="A TOML file with settings. [PLANSTREAM_CONFIG]")
-]
-Prefix = Annotated[
-    str | None,
-    typer.Option(help="What the topics' names begin with. [PLANSTREAM_PREFIX]"),
-]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON lines, for programs.")]
-File = Annotated[
-    str,
-    typer.Argument(
-        metavar="FILE|-",
-        help="Submissions in JSON: one a line, or laid out as you like. - is stdin.",
-    ),
-]
-Fill = Annotated[
-    bool,
-    typer.Option(
-        "--fill",
-        help="Fill in what is missing: ids, version, times, deadline; names of steps "
-        "become ids.",
-    ),
-]
-Handlers = Annotated[
-    list[str] | None,
-    typer.Option(
-        help="A module with step handlers, such as shop.handlers; repeatable. Those of "
-        "installed packages (entry points planstream.actions) are found without."
-    ),
-]
-Name = Annotated[
-    str | None,
-    typer.Option(help="Tells the processes of a host apart. [PLANSTREAM_NAME]"),
-]
-Timeout = Annotated[
-    float | None,
-    typer.Option(min=0, help="Seconds to wait for each result; without, for ever."),
-]
 
 
 def _version(wanted: bool) -> None:
@@ -295,14 +264,6 @@ def check(
         from streams.cli_topics import run
 
         raise typer.Exit(run(_settings(broker, config, prefix), json, creating=False))
-
-
-def _settings(
-    broker: str | None, config: Path | None, prefix: str | None, **more: Any
-) -> Any:
-    from streams.config import Settings
-
-    return Settings.load(broker=broker, config=config, prefix=prefix, **more)
 
 
 __all__ = ["ExitCode", "app"]
