@@ -16,7 +16,7 @@ from schemas.decode_error import DecodeError
 from schemas.dependencies import check_dependencies, step_numbers
 from schemas.identity import Ids, identify, is_uuid4, peek_ids
 from schemas.json_scan import check_value, is_object
-from schemas.plan import MAX_STEPS, OnFailure, Plan
+from schemas.plan import MAX_STEPS, Plan
 from schemas.record import INT64_MAX
 from schemas.schema_errors import path_of, schema_violations
 from schemas.violations import (
@@ -37,7 +37,6 @@ __all__ = [
     "steps_total",
     "validate",
     "violations_context",
-    "warnings",
 ]
 
 PLAN_VERSION = 1
@@ -71,11 +70,6 @@ def validate(
         *_check_environment(fields),
     )
     return (None if violations else submission), violations
-
-
-def warnings(submission: PlanSubmission) -> tuple[str, ...]:
-    """What is allowed in a submission and yet likely a mistake, for tools (R7, R39)."""
-    return tuple(_warn(submission.plan))
 
 
 def steps_total(fields: Fields) -> int:
@@ -191,31 +185,6 @@ def _check_environment(fields: Fields) -> Iterator[Violation]:
             message = f"{shortened(name)} is required by plan.context_requirements"
             path = path_of(("environment", name))
             yield Violation(path, ViolationClass.ENVIRONMENT, message)
-
-
-def _warn(plan: Plan) -> Iterator[str]:
-    policy = plan.retry_policy
-    retried = [
-        (number, step)
-        for number, step in enumerate(plan.steps)
-        if step.on_failure is OnFailure.RETRY
-    ]
-    if policy.max_attempts > 1 and not policy.retryable_error_codes:
-        yield (
-            f"plan.retry_policy: max_attempts is {policy.max_attempts}, but no code is "
-            "listed in retryable_error_codes: nothing is retried"
-        )
-    if retried and policy.max_attempts == 1:
-        yield (
-            f"plan.steps[{retried[0][0]}].on_failure: retry, but "
-            "plan.retry_policy.max_attempts is 1: nothing is retried"
-        )
-    for number, step in retried:
-        if step.action == "execute_plan" and policy.max_attempts > 1:
-            yield (
-                f"plan.steps[{number}].on_failure: retry, but a nested plan runs once: "
-                "a second attempt is refused as a duplicate"
-            )
 
 
 _DEFAULT_TIMEOUT = Plan.model_fields["timeout_ms"].default

@@ -229,13 +229,33 @@ def watch(
         raise typer.Exit(run(settings, how))
 
 
-@app.command(epilog="Example: `planstream validate examples/plans/chain.json`")
-def validate(file: File, fill: Fill = False, json: Json = False) -> None:
-    """Look for everything in submissions that breaks the contract; sends nothing."""
-    with reported():
-        from streams.cli_validate import run
+@app.command(epilog="Example: `planstream validate --graph examples/plans/chain.json`")
+def validate(
+    files: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FILE|-...",
+            help="Submissions in JSON, one a line or laid out as you like. - is stdin.",
+        ),
+    ],
+    fill: Fill = False,
+    graph: Annotated[
+        bool, typer.Option("--graph", help="Draw each valid plan, as a tree of text.")
+    ] = False,
+    mermaid: Annotated[
+        bool, typer.Option("--mermaid", help="Draw each as a Mermaid flow chart.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Look for everything in submissions that breaks the contract; sends nothing.
 
-        raise typer.Exit(run(file, fill=fill, as_json=json))
+    Warnings tell what is allowed and likely not meant; they do not count.
+    """
+    with reported():
+        from streams.cli_validate import Validate, run
+
+        drawing = "mermaid" if mermaid else "text" if graph else None
+        raise typer.Exit(run(Validate(files, fill, drawing, json)))
 
 
 @topics_app.command(epilog="Example: `planstream topics create --broker kafka-1:9092`")

@@ -1,7 +1,9 @@
 """Finds the submissions in a file: one a line, or laid out over many."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from itertools import chain
 
 from schemas.decode_error import DecodeError
@@ -18,6 +20,10 @@ class Document:
     line: int
     """Where it begins, from 1."""
     value: bytes
+    written: Document | None = None
+    """How it stands in the file, when this one has more filled in."""
+    names: Mapping[str, str] = field(default_factory=dict)
+    """The ids of the steps that were given names, by name."""
 
     def line_of(self, position: int | None) -> int:
         """Find the file's line that a position in the bytes is on."""

@@ -3,10 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from schemas.advice import warnings
 from schemas.codec import DecodeError, decode_fields
 from schemas.context import PlanSubmission
-from schemas.validation import Ids, peek_ids, validate, warnings
+from schemas.plan import Plan
+from schemas.validation import Ids, peek_ids, validate
 from streams.documents import Document
+from streams.places import lines_of
 from streams.submissions import complete
 
 
@@ -28,13 +31,27 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
+class Warned:
+    """One thing that is allowed, and likely not meant."""
+
+    line: int
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"line {self.line}: warning: {self.path}: {self.message}"
+
+
+@dataclass(frozen=True, slots=True)
 class Inspected:
     """What was found out about a document."""
 
     document: Document
     ids: Ids | None
     problems: Sequence[Problem]
-    warnings: Sequence[str]
+    warnings: Sequence[Warned] = ()
+    plan: Plan | None = None
+    """The plan, when nothing is wrong with it."""
 
 
 def filled(document: Document, now: int, *, renew: bool = False) -> Document:
@@ -43,7 +60,8 @@ def filled(document: Document, now: int, *, renew: bool = False) -> Document:
         completed = complete(document.value.decode(), now, renew=renew)
     except ValueError:
         return document
-    return Document(document.line, completed.text.encode())
+    text = completed.text.encode()
+    return Document(document.line, text, written=document, names=completed.steps)
 
 
 def inspect(document: Document) -> Inspected:
@@ -52,15 +70,16 @@ def inspect(document: Document) -> Inspected:
     try:
         _, fields = decode_fields(document.value, PlanSubmission)
     except DecodeError as error:
-        problem = Problem(
-            document.line_of(error.position), "", error.reason, error.detail
-        )
-        return Inspected(document, ids, [problem], [])
+        line = document.line_of(error.position)
+        problem = Problem(line, "", error.reason, error.detail)
+        return Inspected(document, ids, [problem])
     submission, violations = validate(fields)
-    if submission is not None:
-        return Inspected(document, ids, [], warnings(submission))
+    plan = submission.plan if submission else None
+    odd = warnings(plan) if plan else ()
+    lines = lines_of(document, [*(v.path for v in violations), *(w.path for w in odd)])
     problems = [
-        Problem(document.line, each.path, each.code, each.message)
+        Problem(lines[each.path], each.path, each.code, each.message)
         for each in violations
     ]
-    return Inspected(document, ids, problems, [])
+    warned = [Warned(lines[each.path], each.path, each.message) for each in odd]
+    return Inspected(document, ids, problems, warned, plan)

@@ -15,7 +15,6 @@ from schemas.validation import (
     steps_total,
     validate,
     violations_context,
-    warnings,
 )
 from tests.unit.schemas.factories import (
     NOW,
@@ -272,41 +271,6 @@ def test_facts_of_a_refused_plan() -> None:
     assert started_at(submission(started_at=True)) is None
     assert started_at(submission(started_at=2**63)) is None
     assert started_at({}) is None
-
-
-def warned(fields: dict[str, Any]) -> tuple[str, ...]:
-    """What tools warn of in a valid submission."""
-    model, violations = validate(fields)
-    assert violations == ()
-    assert model is not None
-    return warnings(model)
-
-
-def test_no_warnings() -> None:
-    """A plan with nothing odd in it gets no warning."""
-    assert warned(submission()) == ()
-    policy = {"max_attempts": 2, "retryable_error_codes": ["A"]}
-    assert warned(with_plan(retry_policy=policy)) == ()
-
-
-def test_retries_without_codes() -> None:
-    """Several attempts with no code to retry are accepted, with a warning (R7)."""
-    (warning,) = warned(with_plan(retry_policy={"max_attempts": 3}))
-    assert "retryable_error_codes" in warning
-
-
-def test_retry_with_one_attempt() -> None:
-    """A step under `retry` of which only one attempt is allowed gets a warning."""
-    (warning,) = warned(with_step(on_failure="retry"))
-    assert warning.startswith("plan.steps[1].on_failure")
-
-
-def test_retried_nested_plan() -> None:
-    """A nested plan is never run twice: retrying it gets a warning (R39)."""
-    policy = {"max_attempts": 2, "retryable_error_codes": ["STEP_ERROR"]}
-    steps = [step(0, action="execute_plan", on_failure="retry")]
-    (warning,) = warned(with_plan(steps=steps, retry_policy=policy))
-    assert "nested plan" in warning
 
 
 def test_violations_are_values() -> None:

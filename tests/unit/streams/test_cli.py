@@ -286,11 +286,95 @@ def test_validation_is_json_lines_for_programs() -> None:
     assert wrong["plan_id"] == broken["plan"]["id"]
     assert wrong["violations"] == [
         {
+            "line": 2,
             "path": "plan.name",
             "code": "INVALID_PAYLOAD",
             "message": 'must not be empty, not ""',
         }
     ]
+
+
+LAID_OUT = b"""
+{
+  "plan": {
+    "name": "n",
+    "timeout_ms": 1000,
+    "context_requirements": ["c"],
+    "steps": [
+      {"id": "a", "action": "fetch", "payload": {}},
+      {
+        "id": "b",
+        "action": "",
+        "payload": {},
+        "timeout_ms": 2000,
+        "depends_on": ["a"]
+      }
+    ]
+  },
+  "environment": {}
+}
+"""
+
+
+def test_each_violation_has_the_line_of_its_member() -> None:
+    """In a laid out file too, whatever --fill fills in; of what is missing, nearby."""
+    required = "environment.c: c is required by plan.context_requirements"
+    result = run("validate", "--fill", "-", stdin=LAID_OUT)
+    assert result.exit_code == 1
+    assert [line.partition(" must ")[0] for line in errors(result)] == [
+        "line 11: plan.steps[1].action:",
+        f"line 18: {required} (CONTEXT_MISSING)",
+    ]
+
+
+def test_each_warning_has_the_line_of_its_member() -> None:
+    """As violations have."""
+    right = LAID_OUT.replace(b'""', b'"x"').replace(b"{}\n}", b'{"c": 1}\n}')
+    result = run("validate", "--fill", "--json", "-", stdin=right)
+    (warning,) = json.loads(result.stdout)["warnings"]
+    assert (warning["line"], warning["path"]) == (13, "plan.steps[1].timeout_ms")
+
+
+def test_several_files_are_told_apart(tmp_path: Path) -> None:
+    """Each line begins with its file's name; the exit code is that of the worst."""
+    right, wrong = tmp_path / "right.json", tmp_path / "wrong.json"
+    right.write_text(submission())
+    wrong.write_text(f"\n{submission(name='')}")
+    result = run("validate", str(wrong), str(right))
+    assert result.exit_code == 1
+    (line,) = errors(result)
+    assert line.startswith(f"{wrong}: line 2: plan.name: ")
+    assert result.stdout.startswith(f"{right}: line 1: plan ")
+    result = run("validate", "--json", str(wrong), str(right))
+    facts = map(json.loads, result.stdout.splitlines())
+    assert [(each["file"], each["valid"]) for each in facts] == [
+        (str(wrong), False),
+        (str(right), True),
+    ]
+
+
+def test_a_valid_plan_is_drawn() -> None:
+    """As text behind the line that says so; a chart alone, to be put in a file."""
+    right = LAID_OUT.replace(b'""', b'"x"').replace(b"{}\n}", b'{"c": 1}\n}')
+    result = run("validate", "--fill", "--graph", "-", stdin=right)
+    said, *drawn = result.stdout.splitlines()
+    assert said.endswith(" is valid")
+    assert drawn[1:3] == ["└─ [0] a fetch *", "   ↓ [1] b x *"]
+    result = run("validate", "--fill", "--mermaid", "-", stdin=right)
+    assert result.stdout.startswith("flowchart TD\n")
+    result = run("validate", "--fill", "--graph", "--json", "-", stdin=right)
+    graph = json.loads(result.stdout)["graph"]
+    assert graph["critical_path"]["measure"] == "number of steps"
+    assert len(graph["critical_path"]["steps"]) == graph["steps"] == 2
+    assert "└─ [0] a fetch *" in graph["drawing"]
+
+
+def test_a_plan_that_is_not_valid_is_not_drawn() -> None:
+    """It may have cycles, or no steps."""
+    result = run("validate", "--fill", "--graph", "-", stdin=LAID_OUT)
+    assert result.stdout == ""
+    result = run("validate", "--fill", "--graph", "--json", "-", stdin=LAID_OUT)
+    assert json.loads(result.stdout)["graph"] is None
 
 
 def test_what_is_missing_can_be_filled_in() -> None:
