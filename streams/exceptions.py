@@ -7,6 +7,8 @@ PlanstreamError
 ├── BrokerUnreachable      no broker answers                     (broker, reason)
 ├── BrokerNotStarted       the embedded broker does not start
 ├── TopicsDoNotFit         topics are missing, or not as needed  (mismatches)
+├── StillRunning           a group has members                   (group, members)
+├── NoSuchMember           a group lacks a static member         (group, member)
 ├── InvalidPlan            a submission breaks the contract      (violations)
 ├── SubmissionRefused      the broker did not take a submission  (plan_id, reason)
 ├── PlanRejected           a plan became a dead letter           (plan_id, letter)
@@ -68,6 +70,31 @@ class TopicsDoNotFit(PlanstreamError):
     def __init__(self, mismatches: Sequence["Mismatch"]) -> None:
         super().__init__("\n".join(str(mismatch) for mismatch in mismatches))
         self.mismatches = tuple(mismatches)
+
+
+class StillRunning(PlanstreamError):
+    """A group has members while something is done that they would not notice."""
+
+    def __init__(self, group: str, members: Sequence[str]) -> None:
+        super().__init__(
+            f"the group {group} has members: {', '.join(members)}\n"
+            "stop them; one that was stopped is a member until its session expires, "
+            "or until `planstream leave` removes it"
+        )
+        self.group = group
+        self.members = tuple(members)
+
+
+class NoSuchMember(PlanstreamError):
+    """A group has no static member of a name."""
+
+    def __init__(self, group: str, member: str, present: Sequence[str]) -> None:
+        there = ", ".join(present) or "none"
+        super().__init__(
+            f"the group {group} has no static member {member!r}; its members: {there}"
+        )
+        self.group = group
+        self.member = member
 
 
 class InvalidPlan(PlanstreamError):

@@ -95,6 +95,8 @@ def check_origin(tp: TP, position: int | None, found: str, present: str) -> None
 def _stop(tp: TP, position: int | None, why: str) -> None:
     die(
         f"{tp.topic}/{tp.partition}: this state is folded up to {position}, but {why}. "
-        "Nothing was processed. docs/operations.md says how to go on.",
+        "Nothing was processed. If the topics cannot be restored, stop all "
+        "coordinators: `planstream reset` says what it would move, and "
+        "`planstream reset --write` moves it (docs/operations.md).",
         code=EXIT_MISFIT,
     )

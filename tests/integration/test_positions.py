@@ -13,12 +13,14 @@ from aiokafka.structs import TopicPartition
 
 from schemas.results import Status
 from streams import bootstrap
+from streams.exceptions import StillRunning
 from streams.runtime.exits import EXIT_MISFIT
+from streams.runtime.membership import leave, members
+from streams.runtime.reset import reset
 from tests.conftest import Broker
 from tests.integration.invariants import results_of
 from tests.integration.plans import ENVIRONMENT, chain, plan
 from tests.integration.system import NotReady, System, eventually
-from tools.set_positions import moves, write
 
 HANDLERS = "tests.integration.handlers"
 PLANS = 8
@@ -86,10 +88,14 @@ async def run_plans(system: System) -> set[str]:
 def test_misfits_stop_a_coordinator_until_positions_are_set(
     damage: Damage, says: str, kafka: Broker, topic_prefix: str, tmp_path: Path
 ) -> None:
-    """It exits with 78, saying why; then it goes on, and no old plan runs again."""
+    """It exits with 78, saying why; then it goes on, and no old plan runs again.
+
+    Positions are not touched as long as its membership has not ended.
+    """
 
     async def scenario() -> None:
         system = System(kafka.bootstrap, topic_prefix, tmp_path)
+        group = system.settings.coordinator_app_id
         try:
             await system.start(HANDLERS)
             before = await run_plans(system)
@@ -101,10 +107,16 @@ def test_misfits_stop_a_coordinator_until_positions_are_set(
                 await coordinator.start()
             assert await coordinator.exit_code(5) == EXIT_MISFIT
 
-            wanted = await moves(system.settings)
+            assert "`planstream reset --write`" in coordinator.log.read_text()
+
+            (member,) = await members(system.settings, group)
+            with pytest.raises(StillRunning, match=member.name):
+                await reset(system.settings, writing=True)
+            await leave(system.settings, group, member.name)
+            wanted = await reset(system.settings, writing=False)
             assert wanted
-            await write(system.settings, wanted)
-            assert not await moves(system.settings)
+            assert await reset(system.settings, writing=True) == wanted
+            assert not await reset(system.settings, writing=False)
             await coordinator.start()
             after = await run_plans(system)
             seen = await results_of(system)

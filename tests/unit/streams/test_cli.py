@@ -23,6 +23,8 @@ COMMANDS = [
     ["submit"],
     ["watch"],
     ["validate"],
+    ["leave"],
+    ["reset"],
     ["topics", "create"],
     ["topics", "check"],
 ]
@@ -33,6 +35,9 @@ ASK_A_BROKER = [
     ["watch", "6ff1a8b2-6a3f-4a43-8b6c-5b5c2d4a9f11"],
     ["topics", "create"],
     ["topics", "check"],
+    ["leave", "coordinator", "somebody"],
+    ["leave"],
+    ["reset"],
     ["coordinator"],
     ["worker"],
     ["dev"],
