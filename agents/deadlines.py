@@ -73,6 +73,10 @@ class DeadlineHeap:
         if len(self._entries) > 2 * len(self._tables.deadlines) + STALE_ENTRIES:
             self.rebuild()
 
+    def next_due(self) -> int | None:
+        """When to look again (Unix ms), at the latest; None is never."""
+        return self._entries[0][0] if self._entries else None
+
     def take_due(self, now: int) -> list[tuple[bytes, Deadline]]:
         """Remove and return what is due at `now` (Unix ms) and still armed."""
         due = []

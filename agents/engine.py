@@ -49,6 +49,8 @@ class EngineSettings:
         blocked_limit: A handler that blocks the event loop this long is fatal.
         exit_when_frozen: Whether a handler that holds the interpreter's lock half as
             long again ends the process: `fatal` cannot be called any more.
+        is_watched: Whether a thread looks out for handlers that block the loop; in
+            virtual time there is nothing that it could measure.
     """
 
     concurrency: int = 64
@@ -65,6 +67,7 @@ class EngineSettings:
     blocked_warn: float = 1.0
     blocked_limit: float = 30.0
     exit_when_frozen: bool = False
+    is_watched: bool = True
 
 
 def now_ms() -> int:
@@ -173,7 +176,8 @@ class StepEngine:
             self._fatal,
             exit_when_frozen=settings.exit_when_frozen,
         )
-        self._watchdog.start()
+        if settings.is_watched:
+            self._watchdog.start()
         if modules:
             self._children.warm_up()
 
@@ -273,7 +277,8 @@ class StepEngine:
             await asyncio.wait_for(self._idle.wait(), timeout)
         await self._running.cut_off()
         await self._children.close()
-        self._watchdog.stop()
+        if self._settings.is_watched:
+            self._watchdog.stop()
 
     def _lane_of(self, handler: Handler) -> Lane:
         return self._async if handler.is_async else self._plain
