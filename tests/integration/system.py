@@ -45,6 +45,8 @@ class Member:
     environment: Mapping[str, str]
     log: Path
     process: GuardedProcess | None = None
+    module: str = "streams"
+    """What is run; tests may put something around it."""
     _begin: int = 0
 
     async def start(self) -> None:
@@ -61,7 +63,7 @@ class Member:
         self._begin = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as log:
             self.process = GuardedProcess(
-                (sys.executable, "-m", "streams", *self.arguments),
+                (sys.executable, "-m", self.module, *self.arguments),
                 output=log,
                 env={**os.environ, "PYTHONPATH": str(ROOT), **self.environment},
             )
