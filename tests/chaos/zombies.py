@@ -1,0 +1,65 @@
+"""Freezes processes until others have taken over what they owned."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import signal
+
+from tests.integration.system import Member, System, eventually, partitions_of
+
+READY = re.compile(r"(?:coordinator ready: partitions (.*) of|queues .*, (\d+) part)")
+GLIMPSE_S = 0.01
+TRIES = 400
+
+
+def share_of(member: Member) -> int:
+    """How many partitions a member said last it owns."""
+    owned, count = READY.findall(member.log.read_text())[-1]
+    if count:
+        return int(count)
+    return 0 if owned == "none" else len(owned.split(", "))
+
+
+async def shared(*members: Member, among: int) -> None:
+    """Wait until the members own all partitions, each of them some."""
+
+    async def shares() -> list[int]:
+        return [share_of(member) for member in members]
+
+    await eventually(shares, lambda found: sum(found) == among and 0 not in found)
+
+
+async def taken_over(heir: Member, among: int) -> None:
+    """Wait until one member owns everything."""
+
+    async def share() -> int:
+        return share_of(heir)
+
+    await eventually(share, lambda found: found == among, timeout=60)
+
+
+async def freeze_in_transaction(system: System, coordinator: Member) -> None:
+    """Freeze a coordinator at a moment at which a transaction of its is open."""
+    for _ in range(TRIES):
+        coordinator.signal(signal.SIGSTOP)
+        if await open_transactions(system):
+            return
+        coordinator.signal(signal.SIGCONT)
+        await asyncio.sleep(GLIMPSE_S)
+    raise AssertionError(f"no transaction was open in {TRIES} glimpses")
+
+
+async def open_transactions(system: System) -> int:
+    """In how many partitions of the changelog somebody's transaction is open."""
+    tps = partitions_of(system.topics.changelog)
+    ends = []
+    for committed in (True, False):
+        consumer = system.consumer(committed=committed)
+        await consumer.start()
+        try:
+            ends.append(await consumer.end_offsets(tps))
+        finally:
+            await consumer.stop()
+    stable, all_of_it = ends
+    return sum(stable[tp] < all_of_it[tp] for tp in tps)
