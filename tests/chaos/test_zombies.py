@@ -21,6 +21,7 @@ from tests.integration.plans import ENVIRONMENT, chain, plan
 from tests.integration.system import Member, System, eventually
 
 HANDLERS = "tests.integration.handlers"
+OPTIONS = {"commit_interval_ms": 1, "session_timeout_ms": 4000}
 RATE_S = 0.03
 AWAKE_S = 3.0
 """How long a process that woke is given to do harm."""
@@ -30,7 +31,7 @@ Freeze = Callable[[System, Member], Awaitable[None]]
 @asynccontextmanager
 async def running(kafka: Broker, prefix: str, directory: Path) -> AsyncIterator[System]:
     """Two coordinators and two workers, of partitions that they share."""
-    system = System(kafka.bootstrap, prefix, directory, commit_interval_ms=1)
+    system = System(kafka.bootstrap, prefix, directory, **OPTIONS)
     try:
         await system.start(HANDLERS, coordinators=2, workers=2)
         for role in ("coordinator", "worker"):
