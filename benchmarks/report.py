@@ -85,7 +85,7 @@ def sections(report: Report) -> list[Section]:
 
 def tables(report: Report) -> list[Table]:
     """Makes the tables that are printed at the end."""
-    return [_table(section) for section in sections(report)]
+    return [table(section) for section in sections(report)]
 
 
 def markdown(report: Report) -> str:
@@ -105,7 +105,7 @@ def markdown(report: Report) -> str:
         f"- Each row: {pace.duration_s:g} s after {pace.warm_up_s:g} s of warm-up",
         f"- Every plan ended in one success: {verdict(report)}",
     ]
-    lines = [line for section in sections(report) for line in _markdown(section)]
+    lines = [line for section in sections(report) for line in markdown_table(section)]
     return "\n".join(["# Benchmark", "", *facts, *lines, ""])
 
 
@@ -145,16 +145,18 @@ def _memory_row(figures: Figures) -> Row:
     return (figures.shape, f"{figures.in_flight}", *cells)
 
 
-def _table(section: Section) -> Table:
-    table = Table(title=section.title, title_justify="left")
+def table(section: Section) -> Table:
+    """Makes the table that is printed of a section."""
+    made = Table(title=section.title, title_justify="left")
     for number, column in enumerate(section.columns):
-        table.add_column(column, justify="right" if number else "left", no_wrap=True)
+        made.add_column(column, justify="right" if number else "left", no_wrap=True)
     for row in section.rows:
-        table.add_row(*row)
-    return table
+        made.add_row(*row)
+    return made
 
 
-def _markdown(section: Section) -> list[str]:
+def markdown_table(section: Section) -> list[str]:
+    """Writes a section as Markdown, line by line."""
     line = "| --- |" + " ---: |" * (len(section.columns) - 1)
     rows = map(_markdown_row, section.rows)
     return ["", f"## {section.title}", "", _markdown_row(section.columns), line, *rows]

@@ -13,6 +13,7 @@ from schemas.context import PlanSubmission
 
 LIFETIME_MS = 3_600_000
 """From a template's making to the deadline of its plans: longer than any scenario."""
+TIMEOUT_MS = 300_000
 
 _VARIANT = "89ab" * 4
 """A UUID's variant digit, for each hexadecimal digit."""
@@ -54,10 +55,18 @@ class Template:
     """How many steps a plan has."""
 
     @classmethod
-    def of(cls, shape: Shape, now_ms: int, fmt: Format = Format.AVRO) -> Self:
+    def of(
+        cls,
+        shape: Shape,
+        now_ms: int,
+        fmt: Format = Format.AVRO,
+        action: str = "noop",
+        timeout_ms: int = TIMEOUT_MS,
+    ) -> Self:
         """Encodes a submission of a shape, and cuts its ids out."""
         ids = fresh_ids(shape.steps + 2)
-        value = encode_fields(PlanSubmission, _fields(shape, ids, now_ms), fmt)
+        fields = _fields(shape, ids, now_ms, action, timeout_ms)
+        value = encode_fields(PlanSubmission, fields, fmt)
         parts = re.split(b"(" + b"|".join(ids) + b")", value)
         place = {each: number for number, each in enumerate(ids)}
         gaps = tuple(place[each] for each in parts[1::2])
@@ -72,20 +81,22 @@ class Template:
         return Submission(ids[0], ids[1], b"".join(parts))
 
 
-def _fields(shape: Shape, ids: list[bytes], now_ms: int) -> dict[str, Any]:
+def _fields(
+    shape: Shape, ids: list[bytes], now_ms: int, action: str, timeout_ms: int
+) -> dict[str, Any]:
     plan_id, execution_id, *step_ids = [each.decode() for each in ids]
     plan = {
         "id": plan_id,
         "version": 1,
         "created_at": now_ms,
         "steps": [
-            _step(step_ids, number, depends_on)
+            _step(step_ids, number, depends_on, action)
             for number, depends_on in enumerate(shape.depends_on)
         ],
         "name": shape.name,
         "context_requirements": ["benchmark"],
         "priority": 0,
-        "timeout_ms": 300_000,
+        "timeout_ms": timeout_ms,
         "retry_policy": {
             "max_attempts": 1,
             "backoff_ms": 0,
@@ -111,11 +122,11 @@ def _fields(shape: Shape, ids: list[bytes], now_ms: int) -> dict[str, Any]:
 
 
 def _step(
-    step_ids: list[str], number: int, depends_on: tuple[int, ...]
+    step_ids: list[str], number: int, depends_on: tuple[int, ...], action: str
 ) -> dict[str, Any]:
     return {
         "id": step_ids[number],
-        "action": "noop",
+        "action": action,
         "payload": f'{{"number":{number}}}',
         "depends_on": [step_ids[place] for place in depends_on],
         "on_failure": "halt",

@@ -75,7 +75,7 @@ async def running(
         partitions: Partitions of every topic; the settings' when None.
         logs: Where the processes' output goes; nowhere when None.
     """
-    async with _broker(broker) as embedded:
+    async with embedded_unless(broker) as embedded:
         address = broker if embedded is None else embedded.bootstrap
         with tempfile.TemporaryDirectory(prefix="planstream-bench-") as folder:
             given = {
@@ -89,7 +89,8 @@ async def running(
 
 
 @asynccontextmanager
-async def _broker(given: str | None) -> AsyncIterator[EmbeddedKafka | None]:
+async def embedded_unless(given: str | None) -> AsyncIterator[EmbeddedKafka | None]:
+    """Runs an embedded broker, if none is given."""
     if given is not None:
         yield None
         return
@@ -115,14 +116,17 @@ async def _processes(
     }
     async with Supervisor(sink=log_files(logs), give_up_after=1) as supervisor:
         commands = (
-            _command("coordinator", env),
-            _command("worker", env, "--handlers", "benchmarks.handlers"),
+            command("coordinator", env),
+            command("worker", env, "--handlers", "benchmarks.handlers"),
         )
-        processes = tuple(supervisor.start(command) for command in commands)
+        processes = tuple(supervisor.start(each) for each in commands)
         await supervisor.wait_ready(READY_WITHIN_S)
         yield settings, processes
 
 
-def _command(name: str, env: Mapping[str, str], *arguments: str) -> Command:
-    argv = (sys.executable, "-m", "streams", name, *arguments)
-    return Command(name, argv, env, cwd=ROOT, ready=f"{name} ready")
+def command(
+    role: str, env: Mapping[str, str], *arguments: str, name: str | None = None
+) -> Command:
+    """Makes the command of a coordinator or a worker; its name is its role's."""
+    argv = (sys.executable, "-m", "streams", role, *arguments)
+    return Command(name or role, argv, env, cwd=ROOT, ready=f"{role} ready")

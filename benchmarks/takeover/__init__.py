@@ -1,0 +1,1 @@
+"""How long partitions stand still when a coordinator is killed or restarted."""
