@@ -17,6 +17,14 @@ from typing import Any, TypeVar
 from fastavro.schema import fingerprint, load_schema, to_parsing_canonical_form
 
 from schemas.avro_reader import Reader, reader_of
+from schemas.avro_releases import (
+    RELEASES,
+    ROW_RELEASES,
+    Resolve,
+    earlier_schemas,
+    resolution,
+    schema_in,
+)
 from schemas.avro_writer import Writer, writer_of
 from schemas.decode_error import malformed
 from schemas.record import Record
@@ -41,7 +49,12 @@ def schema_of(model: type[Record]) -> dict[str, Any]:
 @cache
 def header_of(model: type[Record]) -> bytes:
     """What the model's records begin with: the magic, and the schema's fingerprint."""
-    canonical = to_parsing_canonical_form(schema_of(model))
+    return header_for(schema_of(model))
+
+
+def header_for(schema: dict[str, Any]) -> bytes:
+    """What records of a schema begin with."""
+    canonical = to_parsing_canonical_form(schema)
     # fastavro prints the fingerprint's bytes in the order in which they travel.
     return MAGIC + bytes.fromhex(fingerprint(canonical, "CRC-64-AVRO"))
 
@@ -52,16 +65,16 @@ def encode(model: type[Record], fields: Mapping[str, Any]) -> bytes:
 
 
 def decode(data: bytes, models: tuple[type[R], ...]) -> tuple[type[R], dict[str, Any]]:
-    """Read a record of one of the models in single-object encoding.
+    """Read a record of one of the models, of this or an earlier release.
 
     Raises:
         DecodeError: The bytes follow another schema, or none.
     """
     place = _places(models).get(data[:HEADER_BYTES])
     if place is None:
-        raise _foreign(data, models)
+        return _decode_earlier(data, models)
     model = models[place]
-    return model, _read(model, data, HEADER_BYTES)
+    return model, _read(_reader(model), data, HEADER_BYTES)
 
 
 def encode_body(model: type[Record], fields: Mapping[str, Any], prefix: bytes) -> bytes:
@@ -75,12 +88,69 @@ def decode_body(model: type[Record], data: bytes, start: int) -> dict[str, Any]:
     Raises:
         DecodeError: The bytes do not follow the model's schema.
     """
-    return _read(model, data, start)
+    return _read(_reader(model), data, start)
 
 
-def _read(model: type[Record], data: bytes, start: int) -> dict[str, Any]:
+def decode_earlier_body(
+    model: type[Record], data: bytes, start: int, version: int
+) -> dict[str, Any]:
+    """Read what an earlier release wrote as a table row of this version.
+
+    Raises:
+        DecodeError: There was none, or the bytes do not follow its schema.
+    """
+    earlier = _earlier_row(model, version)
+    if earlier is None:
+        raise malformed("a table row of an unknown version", 0)
+    return _read_earlier(earlier, data, start)
+
+
+_Earlier = tuple[Reader, Resolve]
+"""Reads what an earlier release wrote, and makes what today's code has of it."""
+
+
+def _decode_earlier(
+    data: bytes, models: tuple[type[R], ...]
+) -> tuple[type[R], dict[str, Any]]:
+    for model in models:
+        if earlier := _earlier(model).get(data[:HEADER_BYTES]):
+            return model, _read_earlier(earlier, data, HEADER_BYTES)
+    raise _foreign(data, models)
+
+
+@cache
+def _earlier(model: type[Record]) -> dict[bytes, _Earlier]:
+    """By what its records begin with: how earlier releases wrote this model."""
+    return {
+        header_for(schema): _resolving(schema, model)
+        for schema in earlier_schemas(model.__name__)
+    }
+
+
+@cache
+def _earlier_row(model: type[Record], version: int) -> _Earlier | None:
+    release = ROW_RELEASES.get(version)
+    schema = schema_in(RELEASES / release, model.__name__) if release else None
+    return _resolving(schema, model) if schema else None
+
+
+def _resolving(schema: dict[str, Any], model: type[Record]) -> _Earlier:
+    return reader_of(schema), resolution(schema, schema_of(model))
+
+
+def _read_earlier(earlier: _Earlier, data: bytes, start: int) -> dict[str, Any]:
+    read, resolve = earlier
+    written = _read(read, data, start)
+    try:
+        fields: dict[str, Any] = resolve(written)
+    except ValueError as error:
+        raise malformed(str(error), start) from None
+    return fields
+
+
+def _read(read: Reader, data: bytes, start: int) -> dict[str, Any]:
     fields: dict[str, Any]
-    fields, end = _reader(model)(data, start)
+    fields, end = read(data, start)
     if end > len(data):
         raise malformed("the record ends too early", len(data))
     if end < len(data):

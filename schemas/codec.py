@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from schemas import avro_format, json_format
 from schemas.avro_format import schema_of
+from schemas.avro_releases import ROW_VERSION
 from schemas.decode_error import DecodeError, DecodeReason, malformed
 from schemas.json_tokens import indented
 from schemas.record import Record
@@ -40,7 +41,7 @@ __all__ = [
 R = TypeVar("R", bound=Record)
 
 _CONFLUENT_MAGIC = 0
-_ROW_VERSION = b"\x01"
+_ROW_VERSION = bytes([ROW_VERSION])
 """Begins every table row, so that a later layout can tell the rows of this one."""
 
 
@@ -111,7 +112,8 @@ def decode_row(model: type[Record], data: bytes) -> dict[str, Any]:
         DecodeError: The bytes are no row of this model.
     """
     if not data.startswith(_ROW_VERSION):
-        raise malformed("a table row of an unknown version", 0)
+        version = data[0] if data else 0
+        return avro_format.decode_earlier_body(model, data, 1, version)
     return avro_format.decode_body(model, data, len(_ROW_VERSION))
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from importlib import import_module
+from pkgutil import iter_modules
 from typing import Any
 from uuid import UUID
 
+import schemas
 from schemas.record import Record
 from schemas.validation import ViolationClass, validate
 
@@ -161,6 +164,8 @@ def nested_error(depth: int) -> dict[str, Any]:
 
 def models() -> list[type[Record]]:
     """Every model that stands for a record of its own, or is part of one."""
+    for module in iter_modules(schemas.__path__):
+        import_module(f"schemas.{module.name}")
     found: list[type[Record]] = []
     todo: list[type[Record]] = [Record]
     while todo:
