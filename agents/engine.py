@@ -86,11 +86,15 @@ class Load(NamedTuple):
         waiting: Requests that have not been started.
         running: Handlers that run, leaked ones included.
         leaked: Handlers that run on although they were cancelled.
+        startable: Of those that wait, those that there is room for.
+        started: Handlers started since the engine was.
     """
 
     waiting: int
     running: int
     leaked: int
+    startable: int
+    started: int
 
 
 class StepEngine:
@@ -237,10 +241,17 @@ class StepEngine:
         """How many more requests are welcome; `on_room` tells when 0 is over."""
         return self._window.room()
 
+    @property
+    def is_full(self) -> bool:
+        """Whether requests are not welcome, until `on_room` is called."""
+        return self._window.was_full
+
     def load(self) -> Load:
         """How busy the engine is, for metrics."""
-        waiting = len(self._async) + len(self._plain)
-        return Load(waiting, len(self._running), self._running.leaked)
+        lanes, running = (self._async, self._plain), self._running
+        waiting = sum(len(lane) for lane in lanes)
+        startable = sum(len(lane) for lane in lanes if lane.is_ready)
+        return Load(waiting, len(running), running.leaked, startable, running.started)
 
     def halt(self, execution_id: str) -> None:
         """Cancels an execution's attempts, and drops its requests, later ones too."""

@@ -37,6 +37,7 @@ class Running:
         self._attempts: dict[Attempt, None] = {}
         self._current: dict[Step, Attempt] = {}
         self.leaked = 0
+        self.started = 0
         conditions.alarm.on_ring(self._look_round)
 
     def __len__(self) -> int:
@@ -101,6 +102,7 @@ class Running:
         self._attempts[attempt] = None
         self._current[ticket.step] = attempt
         lane.running += 1
+        self.started += 1
         attempt.task = self._conditions.loop.create_task(attempt.run())
         attempt.task.add_done_callback(partial(self._ended, attempt))
         self._conditions.alarm.by(attempt.due)

@@ -104,13 +104,14 @@ class Window:
 
     Attributes:
         open: How many requests are not settled.
+        was_full: It was full, and `on_room` has not been called since.
     """
 
     def __init__(self, size: int, on_room: Callable[[], None]) -> None:
         self._size = size
         self._low = size * 3 // 4  # resumed a little late, not once for every request
         self._on_room = on_room
-        self._was_full = False
+        self.was_full = False
         self._ledgers: dict[Partition, Ledger] = {}
         self.open = 0
 
@@ -126,7 +127,7 @@ class Window:
             ledger = self._ledgers[partition] = Ledger(partition, position.offset)
         self.open += 1
         if self.open >= self._size:
-            self._was_full = True
+            self.was_full = True
         return ledger.enter(position.offset)
 
     def settle(self, ticket: Ticket) -> None:
@@ -140,8 +141,8 @@ class Window:
     def leave(self) -> None:
         """Counts a request out, settled or not."""
         self.open -= 1
-        if self._was_full and self.open <= self._low:
-            self._was_full = False
+        if self.was_full and self.open <= self._low:
+            self.was_full = False
             self._on_room()
 
     def committable(self) -> dict[Partition, int]:

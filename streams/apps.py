@@ -42,7 +42,7 @@ def create_coordinator(settings: Settings) -> HostedApp:
         consumer=lambda: app.consumer,
         on_ready=functools.partial(_coordinator_ready, settings),
     )
-    app.serve(host)
+    app.serve(host, watch_loop=True)
     _agent(app, "admit_plans", topics.plans)
     _agent(app, "fold_outcomes", topics.step_outcomes)
     _agent(app, "fire_deadlines", topics.commands)
@@ -79,7 +79,7 @@ def create_worker(settings: Settings, handler_modules: Sequence[str]) -> HostedA
         consumer=lambda: app.consumer,
         on_ready=functools.partial(_worker_ready, settings, sorted(registry)),
     )
-    app.serve(host)
+    app.serve(host, watch_loop=False)
     for queue in settings.queues:
         _agent(app, f"run_steps.{queue}", topics.requests[queue])
     return app

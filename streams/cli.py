@@ -154,6 +154,26 @@ def worker(
         raise typer.Exit(code)
 
 
+@app.command(epilog="Example: `planstream health --live`")
+def health(
+    config: Config = None,
+    live: Annotated[
+        bool,
+        typer.Option("--live", help="Ask whether it need not be started again."),
+    ] = False,
+) -> None:
+    """Ask a coordinator or worker of this host whether it is ready, for probes.
+
+    It must have a health_file or a health_port, and this command the same settings.
+    Exits with 0 if all is well, else with 1 and the reasons.
+    """
+    with reported():
+        settings = _settings(None, config, None)
+        from streams.cli_health import run
+
+        raise typer.Exit(run(settings, live=live))
+
+
 @app.command(epilog="Example: `planstream submit --watch examples/plans/chain.json`")
 def submit(
     file: File,

@@ -79,6 +79,8 @@ def _environment(settings: Settings, number: int) -> dict[str, str]:
         "PLANSTREAM_BROKER": settings.broker,
         "PLANSTREAM_PREFIX": settings.prefix,
         "PLANSTREAM_NAME": f"{settings.name or 'dev'}-{number}",
+        # They would all want the same one.
+        "PLANSTREAM_HEALTH_PORT": "0",
         # Lines are to be seen as they are written.
         "PYTHONUNBUFFERED": "1",
     }

@@ -190,7 +190,16 @@ class Settings(BaseSettings):
     heartbeat_interval_ms: Positive = 1_000
     rebalance_timeout_ms: Positive = 90_000
     shutdown_timeout_ms: Positive = 20_000
+    progress_timeout_ms: Annotated[int, Field(ge=10_000)] = 120_000
+    """How long a process may get nothing done of what it has to do; then it exits."""
     fetch_max_wait_ms: Positive = 20
+    health_host: str = "127.0.0.1"
+    health_port: Annotated[int, Field(ge=0, le=MAX_PORT)] = 0
+    """Where `/live` and `/ready` are answered; 0 is nowhere."""
+    health_file: Path | None = None
+    """A file that is written anew every second, for probes that run a command."""
+    ready_timeout_ms: Positive = 15_000
+    """How long a process that gets nothing done still counts as ready."""
     data_dir: Path = Field(default_factory=_state_directory)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 

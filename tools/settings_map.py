@@ -43,6 +43,7 @@ _UNSAID = {
     "rebalance_timeout_ms": "A rebalance that lasts longer ends the process.",
     "shutdown_timeout_ms": "How long a stop may take; past it the process exits.",
     "fetch_max_wait_ms": "How long a broker may hold a fetch that finds nothing.",
+    "health_host": "The address that `health_port` is on; 0.0.0.0 is every one.",
     "data_dir": "Slots of this host, Faust's own files, the embedded broker's data.",
     "log_level": "DEBUG, INFO, WARNING or ERROR.",
 }

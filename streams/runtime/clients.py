@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from streams.config import Settings
-from streams.runtime.outbox import Outbox
+from streams.runtime.outbox import Acknowledgement, Outbox
 from streams.runtime.producers import best_effort_producer, idempotent_producer
+
+logger = logging.getLogger("planstream.coordinator")
 
 FAREWELL_S = 1.0
 """How long a shutdown waits for events that cannot be sent."""
@@ -58,3 +62,17 @@ class Clients:
         await self.monitor.stop()
         with suppress(TimeoutError):  # what cannot be sent is retried for a while
             await asyncio.wait_for(self.herald.stop(), FAREWELL_S)
+
+    def by_name(self) -> dict[str, Any]:
+        """Each of them, by what it is for."""
+        return {
+            "the requests' producer": self.producer,
+            "the events' producer": self.herald,
+            "the monitor": self.monitor,
+        }
+
+
+def report_unsent(acknowledgement: Acknowledgement) -> None:
+    """Events are best effort: that they were not sent changes nothing (§5.0)."""
+    if not acknowledgement.cancelled() and (error := acknowledgement.exception()):
+        logger.warning("outcome events were not sent: %s", error)

@@ -13,10 +13,11 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from agents.effects import Outgoing
-from streams.runtime.exits import die, watched
+from streams.config import Settings
+from streams.runtime.exits import die, spawn
 from streams.runtime.outbox import Acknowledgement
 from streams.runtime.producers import Entry, send_entries
 
@@ -49,6 +50,15 @@ class CommitTerms:
     rows: int
     timeout_s: float
 
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """What the settings say."""
+        return cls(
+            interval_s=settings.commit_interval_ms / 1000,
+            rows=settings.commit_rows,
+            timeout_s=settings.commit_timeout_ms / 1000,
+        )
+
 
 class GroupCommit:
     """Commits what gathers, at once when it is urgent, else after a moment.
@@ -80,6 +90,8 @@ class GroupCommit:
         self._in_flight_since: float | None = None
         self._closing = False
         self._task: asyncio.Task[None] | None = None
+        self.commits = 0
+        """How many transactions there have been."""
         self.committed: dict[str, int] = {}
         """Source offsets by topic, as of the last transaction."""
 
@@ -87,7 +99,7 @@ class GroupCommit:
         """Begin to commit what is added."""
         self._closing = False
         name = f"the committer of {self._changelog[0]}/{self._changelog[1]}"
-        self._task = asyncio.create_task(watched(name, self._run()))
+        self._task = spawn(name, self._run())
 
     async def drain(self) -> None:
         """Commit all that was added, then stop."""
@@ -163,6 +175,7 @@ class GroupCommit:
         except TimeoutError as exc:
             die(f"a commit took longer than {self._terms.timeout_s:.0f} s", exc)
         self._in_flight_since = None
+        self.commits += 1
         self._room.set()
         self.committed.update(pending.positions)
         self._emit(pending.events)

@@ -6,27 +6,28 @@ import asyncio
 import logging
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Coroutine, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from aiokafka import AIOKafkaProducer
 from aiokafka.structs import TopicPartition
 from faust.types import TP
 
 from agents.coordinator import CoordinatorTerms, PartitionState
 from agents.effects import Outgoing
 from streams.config import Settings
-from streams.runtime.clients import Clients
+from streams.runtime.clients import Clients, report_unsent
 from streams.runtime.commit import CommitTerms, GroupCommit
-from streams.runtime.delivery import ChunkConsumer
-from streams.runtime.exits import die, watched
+from streams.runtime.delivery import ChunkConsumer, reached
+from streams.runtime.exits import die, spawn
+from streams.runtime.host import LogEnds
 from streams.runtime.locator import Locator
 from streams.runtime.origins import Origins
 from streams.runtime.outbox import Acknowledgement, Outbox
+from streams.runtime.owned import Owned
 from streams.runtime.partition import PartitionTask
 from streams.runtime.positions import check_origin, check_positions
 from streams.runtime.producers import Entry, transactional_producer
+from streams.runtime.progress import Look
 from streams.runtime.replay import replay
 from streams.runtime.watch import DeadlineWatch
 from streams.topics import Topics
@@ -39,20 +40,6 @@ GROUP_COMMIT_S = 1.0
 REJOIN_S = 1.0
 EVENTS_KEPT = 10_000
 """Events that wait to be sent beyond which later ones are dropped (§5.0)."""
-
-
-@dataclass(slots=True)
-class Owned:
-    """A partition that this process owns, and the producer that fences it."""
-
-    producer: AIOKafkaProducer
-    state: PartitionState
-    task: PartitionTask
-
-    async def close(self) -> None:
-        """Commit what is folded and let the partition go."""
-        await self.task.quiesce()
-        await self.producer.stop()
 
 
 def now_ms() -> int:
@@ -88,8 +75,11 @@ class CoordinatorHost:
         self._live: int | None = None
         self._clients: Clients | None = None
         self._origins: Origins | None = None
-        self._background: set[asyncio.Task[None]] = set()
+        self._background: list[asyncio.Task[None]] = []
+        self._chores = 0
         self._locate = Locator(settings)
+        inputs = (topics.plans, topics.step_outcomes, topics.commands)
+        self._inputs = [topic.name for topic in inputs]
         self._watch = DeadlineWatch(
             tasks=self._live_tasks,
             inputs=(topics.step_outcomes.name, topics.commands.name),
@@ -105,6 +95,7 @@ class CoordinatorHost:
         """Fence and replay what is new, keep what stayed; see `Host`."""
         began = time.monotonic()
         is_first = self._clients is None
+        logger.info("generation %d: taking over %d", generation, len(assigned))
         await self._start_clients()
         await self._known.confirm()
         wanted = await self._whole(assigned)
@@ -151,10 +142,46 @@ class CoordinatorHost:
         await self._commit_to_group()
         # Before the tasks: what is folded cannot be committed until its requests left.
         await self._drop(list(self._owned))
-        for task in list(self._background):
+        for task in self._background:
             task.cancel()
         if self._clients is not None:
             await self._clients.stop()
+
+    # -- what health asks for
+
+    @property
+    def is_live(self) -> bool:
+        """Whether partitions, or none of them, are folded now; see `Host`."""
+        return self._live is not None
+
+    def sources(self) -> list[TP]:
+        """What is read; of a spare, which reads nothing, the changelog's first."""
+        owned = [TP(topic, number) for number in self._owned for topic in self._inputs]
+        return owned or [TP(self._topics.changelog.name, 0)]
+
+    async def ask_ends(self, tps: list[TP]) -> Mapping[TP, int]:
+        """Ask where these logs end; see `Host`."""
+        return await self._ends(tps)
+
+    def looks(self, ends: LogEnds) -> list[Look]:
+        """Look at each partition, and at what serves them all; see `Host`."""
+        consumer = self._consumer()
+        if self._live is None:
+            return []
+        return [
+            self._connected.outbox.look("sending requests"),
+            Look("the deadline watch", todo=1, stands=self._watch.turns),
+            Look("the housekeeping", todo=1, stands=self._chores),
+            *(x for each in self._owned.values() for x in each.looks(ends, consumer)),
+        ]
+
+    def clients(self) -> Mapping[str, Any]:
+        """Producers of partitions, and what they share; see `Host`."""
+        shared = {} if self._clients is None else self._clients.by_name()
+        return shared | {
+            f"partition {number}'s producer": owned.producer
+            for number, owned in self._owned.items()
+        }
 
     # -- taking over
 
@@ -163,16 +190,13 @@ class CoordinatorHost:
             return
         self._clients = await Clients.start(self._settings)
         self._origins = await Origins.begin(self._clients.monitor, self._topics)
-        self._spawn(watched("sending requests", self._clients.outbox.run()))
-        self._spawn(watched("sending events", self._clients.events.run()))
-        self._spawn(watched("the deadline watch", self._watch.run()))
-        self._spawn(watched("the watch over topics", self._origins.run()))
-        self._spawn(watched("the housekeeping", self._housekeep()))
-
-    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(coroutine)
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
+        self._background = [
+            spawn("sending requests", self._clients.outbox.run()),
+            spawn("sending events", self._clients.events.run()),
+            spawn("the deadline watch", self._watch.run()),
+            spawn("the watch over topics", self._origins.run()),
+            spawn("the housekeeping", self._housekeep()),
+        ]
 
     @property
     def _connected(self) -> Clients:
@@ -237,7 +261,7 @@ class CoordinatorHost:
         commit = GroupCommit(
             producer,
             (self._topics.changelog.name, number),
-            _commit_terms(self._settings),
+            CommitTerms.of(self._settings),
             lambda record: self._locate(record, number),
             lambda events: self._emit(events, number),
         )
@@ -309,7 +333,7 @@ class CoordinatorHost:
             logger.warning("%d outcome events were dropped: too many wait", len(events))
             return
         for acknowledgement in self._put(outbox, events, number):
-            acknowledgement.add_done_callback(_report_unsent)
+            acknowledgement.add_done_callback(report_unsent)
 
     # -- asking and telling the consumer
 
@@ -320,11 +344,8 @@ class CoordinatorHost:
         return {TP(*tp): end for tp, end in ends.items()}
 
     def _is_folded(self, task: PartitionTask, tp: TP, end: int) -> bool:
-        folded, consumer = task.next.get(tp.topic, 0), self._consumer()
-        if folded >= end:
-            return True
         # The log may end in transaction markers, which are no records.
-        return folded >= consumer.handed.get(tp, 0) and consumer.read_to(tp) >= end
+        return reached(self._consumer(), tp, task.next.get(tp.topic, 0)) >= end
 
     def _throttle(self, number: int, plans: bool, others: bool) -> None:
         consumer, topics = self._consumer(), self._topics
@@ -347,6 +368,7 @@ class CoordinatorHost:
         last = time.monotonic()
         while True:
             await asyncio.sleep(GROUP_COMMIT_S)
+            self._chores += 1
             if self._live is None:
                 continue
             await self._commit_to_group()
@@ -376,17 +398,3 @@ class CoordinatorHost:
             await self._consumer().commit_offsets(offsets)
         except Exception as exc:  # noqa: BLE001 - only lag monitors miss them
             logger.info("group offsets were not committed: %s", exc)
-
-
-def _report_unsent(acknowledgement: Acknowledgement) -> None:
-    """Events are best effort: that they were not sent changes nothing (§5.0)."""
-    if not acknowledgement.cancelled() and (error := acknowledgement.exception()):
-        logger.warning("outcome events were not sent: %s", error)
-
-
-def _commit_terms(settings: Settings) -> CommitTerms:
-    return CommitTerms(
-        interval_s=settings.commit_interval_ms / 1000,
-        rows=settings.commit_rows,
-        timeout_s=settings.commit_timeout_ms / 1000,
-    )

@@ -156,6 +156,9 @@ class ChunkConsumer(Consumer):
             tp for tp in self._get_active_partitions() if not self._is_changelog_tp(tp)
         }
         if not active:
+            # Else an error of the group's would wait for a fetch to raise it, and
+            # the group's task with it.
+            self.kafka._coordinator.check_errors()
             await asyncio.sleep(IDLE_S)
             return
         self.fetch_idle.clear()
@@ -182,6 +185,19 @@ class ChunkConsumer(Consumer):
                 message.refcount, message.generation_id = 1, generation
                 channel.queue.put_nowait(Event(self.app, None, chunk, None, message))
         self.handed[tp] = records[-1].offset + 1
+
+
+def reached(consumer: ChunkConsumer, tp: TP, done: int) -> int:
+    """How far a partition is done with, transaction markers included.
+
+    Args:
+        consumer: which has handed the partition's records out.
+        tp: the partition.
+        done: the offset after the last record that was processed.
+    """
+    if done < consumer.handed.get(tp, 0):
+        return done
+    return max(done, consumer.read_to(tp))
 
 
 class ChunkTransport(Transport):

@@ -29,10 +29,22 @@ def die(
 
 
 async def watched(what: str, coroutine: Coroutine[Any, Any, None]) -> None:
-    """Run a background task that must never end in an exception."""
+    """Run a background task that must never end in an exception.
+
+    Nor in a cancellation that nobody asked for: a task that awaits a future which
+    somebody cancels ends like a cancelled one, and would be missed by nobody.
+    """
     try:
         await coroutine
-    except asyncio.CancelledError:
+    except asyncio.CancelledError as exc:
+        task = asyncio.current_task()
+        if task is not None and not task.cancelling():
+            die(f"{what} awaited what was cancelled", exc)
         raise
     except BaseException as exc:  # noqa: BLE001 - whatever it is, the task is dead
         die(f"{what} failed", exc)
+
+
+def spawn(what: str, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    """Begin a watched task, which is called `what` wherever it is spoken of."""
+    return asyncio.create_task(watched(what, coroutine), name=what)

@@ -31,6 +31,8 @@ class HaltReader:
         )
         self._tp = TopicPartition(topic, 0)
         self._halt = halt
+        self.turns = 0
+        """How often it has asked for halts."""
 
     async def start(self) -> None:
         """Read what lies there: what killed a worker must not run again (R29)."""
@@ -44,11 +46,17 @@ class HaltReader:
         while True:
             await self._read(timeout_ms=1000)
 
+    @property
+    def consumer(self) -> AIOKafkaConsumer:
+        """What reads them."""
+        return self._consumer
+
     async def stop(self) -> None:
         """Leave the broker."""
         await self._consumer.stop()
 
     async def _read(self, timeout_ms: int) -> None:
+        self.turns += 1
         for records in (await self._consumer.getmany(timeout_ms=timeout_ms)).values():
             for record in records:
                 try:

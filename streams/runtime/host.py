@@ -3,9 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from faust.types import TP
+
+from streams.runtime.progress import Look
+
+
+@dataclass(frozen=True, slots=True)
+class LogEnds:
+    """Where logs end, as brokers have said a moment ago.
+
+    Attributes:
+        all: everything that was written.
+        stable: what a read_committed consumer may read: less than all while a
+            transaction is open.
+    """
+
+    all: Mapping[TP, int]
+    stable: Mapping[TP, int]
+
+    def look(self, tp: TP, reached: int, excuse: str | None, **facts: Any) -> Look:
+        """What is seen of a source partition that is read up to an offset."""
+        end = self.all.get(tp, reached)
+        stable = self.stable.get(tp, end)
+        return Look(
+            f"{tp.topic}/{tp.partition}",
+            todo=max(stable - reached, 0),
+            stands=reached,
+            excuse=excuse,
+            held=stable <= reached < end,
+            facts={"position": reached, "end": end, **facts},
+        )
 
 
 class Host(Protocol):
@@ -32,3 +62,19 @@ class Host(Protocol):
 
     async def close(self) -> None:
         """Give everything back: the process is about to leave."""
+
+    @property
+    def is_live(self) -> bool:
+        """Whether an assignment is taken over and processed now."""
+
+    def sources(self) -> list[TP]:
+        """The source partitions that are read; some other one if there is none."""
+
+    async def ask_ends(self, tps: list[TP]) -> Mapping[TP, int]:
+        """Ask where these logs end now, uncommitted records included."""
+
+    def looks(self, ends: LogEnds) -> list[Look]:
+        """Look at everything that must move when there is something to do."""
+
+    def clients(self) -> Mapping[str, Any]:
+        """The broker clients of this process, by what they are for."""

@@ -14,6 +14,7 @@ from collections import defaultdict
 from aiokafka import AIOKafkaProducer
 
 from streams.runtime.producers import Entry, send_entries
+from streams.runtime.progress import Look
 
 Acknowledgement = asyncio.Future[None]
 """Done when the broker has the whole round; failed when it never will have."""
@@ -33,6 +34,9 @@ class Outbox:
         self._wake = asyncio.Event()
         self.waiting = 0
         """How many records no round has taken yet."""
+        self.rounds = 0
+        """How many rounds have ended, well or not."""
+        self._is_sending = False
 
     def add(self, topic: str, partition: int, entry: Entry) -> Acknowledgement:
         """Queue a record; all of a round share one acknowledgement."""
@@ -54,7 +58,14 @@ class Outbox:
             self.waiting = 0
             current, self._round = self._round, None
             if current is not None:
+                self._is_sending = True
                 await self._send(waiting, current)
+                self._is_sending = False
+                self.rounds += 1
+
+    def look(self, name: str) -> Look:
+        """Whether rounds end, while there is something to send."""
+        return Look(name, todo=self.waiting + self._is_sending, stands=self.rounds)
 
     async def _send(self, waiting: Batches, current: Acknowledgement) -> None:
         try:

@@ -11,7 +11,7 @@ from agents.coordinator import PartitionState
 from agents.effects import Effects
 from agents.tables import Poison
 from streams.runtime.commit import GroupCommit, Pending, Send
-from streams.runtime.exits import die, watched
+from streams.runtime.exits import die, spawn
 from streams.runtime.outbox import Acknowledgement
 
 INBOX_HIGH, INBOX_LOW = 4000, 1000
@@ -111,7 +111,7 @@ class PartitionTask:
         if self.state.tables.changes:  # where a partition begins that had no position
             self._hand_over(self.state.take_effects(), [], dict(offsets))
         name = f"the fold of partition {self.state.partition}"
-        self._task = asyncio.create_task(watched(name, self._run()))
+        self._task = spawn(name, self._run())
 
     async def quiesce(self) -> None:
         """Stop folding and commit what is folded: state is then what is committed."""
@@ -144,6 +144,16 @@ class PartitionTask:
         """
         self._housekeeping, self._read_to = True, read_to
         self._wake.set()
+
+    def excuse(self, topic: str) -> str | None:
+        """Why records of a topic may wait, if they may."""
+        if self.commit.in_flight_s() > STALL_S:
+            return "a transaction is in flight"
+        if topic != self.state.terms.plans_topic:
+            return None
+        if not self.state.room:
+            return "max_plans_in_flight plans are open"
+        return "outcomes go first" if self._inbox.others_queued else None
 
     async def _run(self) -> None:
         while not self._stopping:

@@ -7,11 +7,13 @@ import logging
 import os
 import signal
 import sys
+import threading
 from typing import Any
 
 import faust
 import uvloop
 
+from streams.runtime.exits import die
 from streams.runtime.producers import quieten_client_logs
 from streams.runtime.recovery import HostedApp
 
@@ -41,12 +43,26 @@ class Process(faust.Worker):
             **options,
         )
         self.spinner = None  # it would write cursor codes to stdout
+        self._hosted = app
 
     def _schedule_shutdown(self, signum: signal.Signals) -> None:
         if self._signal_stop_time:
             logging.getLogger("planstream").warning("second signal: stopping at once")
             os._exit(128 + signum)
+        limit_s = self._hosted.planstream.shutdown_timeout_ms / 1000
+        # A thread's: whatever waits for a broker, or holds the loop, ends in time.
+        timer = threading.Timer(limit_s, self._leave, [limit_s])
+        timer.daemon = True
+        timer.start()
         super()._schedule_shutdown(signum)
+
+    def _leave(self, limit_s: float) -> None:
+        """End a stop that takes too long; all is well if nothing was left to do."""
+        if not self._hosted.has_handed_over:
+            die(f"the shutdown took longer than {limit_s:.0f} s")
+        logging.getLogger("planstream").warning("left without telling the broker")
+        logging.shutdown()
+        os._exit(0)
 
     def on_worker_shutdown(self) -> None:
         """Stock shows the terminal's cursor again, which we have not hidden."""

@@ -10,6 +10,7 @@ ends the process.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable
 from typing import Any
@@ -24,7 +25,10 @@ from mode import Service
 from streams.config import Settings
 from streams.runtime.delivery import ChunkConsumer, ChunkTransport
 from streams.runtime.exits import die
+from streams.runtime.health import Health
 from streams.runtime.host import Host
+
+logger = logging.getLogger("planstream.runtime")
 
 
 class FencedRecovery(Recovery):
@@ -159,21 +163,42 @@ class HostedApp(faust.App):
     """A Faust app whose assignments go to a host."""
 
     host: Host
+    health: Health
+    has_handed_over = False
+    """Everything is committed and given back: what remains is to leave."""
 
     def __init__(self, *args: Any, planstream: Settings, **options: Any) -> None:
         self.planstream = planstream
         super().__init__(*args, TableManager=HostTableManager, **options)
 
-    def serve(self, host: Host) -> None:
+    def serve(self, host: Host, *, watch_loop: bool) -> None:
         """Bind the host; call once, before the app starts."""
         self.host = host
+        self.health = Health(
+            self.planstream,
+            self.conf.consumer_group_instance_id,
+            host,
+            consumer=lambda: self.consumer,
+            is_stopping=lambda: self.should_stop,
+            watch_loop=watch_loop,
+        )
         self.on_partitions_revoked.connect(self._quiesce_host)
         self.on_before_shutdown.connect(self._close_host)
+
+    async def on_start(self) -> None:
+        """Begin to watch over what begins now."""
+        await super().on_start()
+        await self.health.start()
+
+    async def _on_agent_error(self, agent: Any, exc: BaseException) -> None:
+        # Faust would start it again, without the chunks that it had been given.
+        die(f"the agent {agent.name} failed", exc)
 
     def _new_transport(self) -> ChunkTransport:
         return ChunkTransport(self.conf.broker_consumer, self)
 
     async def _quiesce_host(self, app: faust.App, *_: Any, **__: Any) -> None:
+        logger.info("a rebalance: partitions are given up")
         # Faust stops the flow on a revocation only if it had an assignment.
         app.consumer.stop_flow()
         limit_ms = self.planstream.commit_timeout_ms
@@ -181,7 +206,14 @@ class HostedApp(faust.App):
 
     async def _close_host(self, *_: Any, **__: Any) -> None:
         limit_ms = self.planstream.shutdown_timeout_ms
-        await _within(limit_ms, "the shutdown", self.host.close())
+        await _within(limit_ms, "the shutdown", self._hand_over())
+        self.has_handed_over = True
+
+    async def _hand_over(self) -> None:
+        # A take-over that is under way must not go on beside the hand-over.
+        await self.tables.stop()
+        await self.host.close()
+        await self.health.stop()
 
 
 async def _within(limit_ms: int, what: str, awaitable: Awaitable[None]) -> None:

@@ -68,6 +68,8 @@ class DeadlineWatch:
         self._send = send
         self._clock = clock
         self._barriers: list[Barrier] = []
+        self.turns = 0
+        """How often it has looked at the heaps."""
 
     def reset(self) -> None:
         """Forget what waits: the heaps are rebuilt when partitions are taken over."""
@@ -77,6 +79,7 @@ class DeadlineWatch:
         """Watch until cancelled."""
         while True:
             await asyncio.sleep(TICK_S)
+            self.turns += 1
             await self._raise_barriers()
             await self._pass_barriers()
 

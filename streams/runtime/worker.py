@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,13 +22,15 @@ from agents.submitting import REQUEST_DEPTH
 from schemas import codec
 from schemas.steps import StepRequest
 from streams.config import Settings
-from streams.runtime.delivery import ChunkConsumer
-from streams.runtime.exits import EXIT_IN_DOUBT, die, watched
+from streams.runtime.delivery import ChunkConsumer, reached
+from streams.runtime.exits import EXIT_IN_DOUBT, die, spawn
 from streams.runtime.halts import HaltReader
+from streams.runtime.host import LogEnds
 from streams.runtime.origins import TopicWatch
 from streams.runtime.outbox import Outbox
 from streams.runtime.outcomes import OutcomeSender
 from streams.runtime.producers import Entry, idempotent_producer
+from streams.runtime.progress import Look
 from streams.topics import Topics
 
 logger = logging.getLogger("planstream.worker")
@@ -88,6 +90,7 @@ class WorkerHost:
         self._paused: set[TP] = set()
         self._finished: dict[TP, int] = {}
         self._committing = asyncio.Lock()
+        self._turns = self._commits = 0
 
     @property
     def _started(self) -> _Parts:
@@ -156,6 +159,52 @@ class WorkerHost:
         if parts is not None:
             await parts.stop()
 
+    # -- what health asks for
+
+    @property
+    def is_live(self) -> bool:
+        """Whether partitions, or none of them, are read now; see `Host`."""
+        return self._live is not None
+
+    def sources(self) -> list[TP]:
+        """What is read; of a spare, which reads nothing, the halts; see `Host`."""
+        return list(self._next) or [TP(self._topics.halts.name, 0)]
+
+    async def ask_ends(self, tps: list[TP]) -> Mapping[TP, int]:
+        """Ask where these logs end; see `Host`."""
+        wanted = [TopicPartition(*tp) for tp in tps]
+        ends = await self._started.monitor.end_offsets(wanted)
+        return {TP(*tp): end for tp, end in ends.items()}
+
+    def looks(self, ends: LogEnds) -> list[Look]:
+        """Look at requests on their way to an outcome, and an offset; see `Host`."""
+        if self._live is None:
+            return []
+        parts, consumer = self._started, self._consumer()
+        load = parts.engine.load()
+        excuse = "the window is full" if parts.engine.is_full else None
+        return [
+            parts.outbox.look("sending outcomes"),
+            Look("reading halts", todo=1, stands=parts.halts.turns),
+            Look("committing offsets", todo=1, stands=self._turns),
+            Look("offsets of what is finished", len(self._finished), self._commits),
+            Look("starting attempts", load.startable, load.started),
+            *(
+                ends.look(tp, reached(consumer, tp, at), excuse)
+                for tp, at in self._next.items()
+            ),
+        ]
+
+    def clients(self) -> Mapping[str, Any]:
+        """What sends and asks; see `Host`."""
+        if self._parts is None:
+            return {}
+        return {
+            "the outcomes' producer": self._parts.producer,
+            "the monitor": self._parts.monitor,
+            "the halts' consumer": self._parts.halts.consumer,
+        }
+
     # -- taking over
 
     async def _start_parts(self) -> None:
@@ -175,10 +224,10 @@ class WorkerHost:
         halts = HaltReader(settings, topics.halts.name, engine.halt)
         await halts.start()
         self._parts = _Parts(engine, producer, outbox, monitor, halts)
-        self._spawn(watched("sending outcomes", outbox.run()))
-        self._spawn(watched("the watch over topics", watch.run()))
-        self._spawn(watched("reading halts", halts.run()))
-        self._spawn(watched("committing offsets", self._commit_often()))
+        self._keep(spawn("sending outcomes", outbox.run()))
+        self._keep(spawn("the watch over topics", watch.run()))
+        self._keep(spawn("reading halts", halts.run()))
+        self._keep(spawn("committing offsets", self._commit_often()))
 
     def _insist(self, assigned: frozenset[TP]) -> None:
         """Join again if nothing of a topic is ours: it may have been missing.
@@ -190,8 +239,7 @@ class WorkerHost:
         if topics - {tp.topic for tp in assigned}:
             self._consumer().rejoin()
 
-    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.create_task(coroutine)
+    def _keep(self, task: asyncio.Task[None]) -> asyncio.Task[None]:
         self._background.add(task)
         task.add_done_callback(self._background.discard)
         return task
@@ -234,7 +282,7 @@ class WorkerHost:
     ) -> None:
         logger.error("a step request at %s is unreadable: %s", position, error)
         sending = self._dead_letter(position, record, error)
-        sent = self._spawn(watched("sending a dead letter", sending))
+        sent = self._keep(spawn("sending a dead letter", sending))
         # Told now, in order: else what lies behind it would be committed before it.
         self._started.engine.skip(position, after=sent)
 
@@ -272,6 +320,7 @@ class WorkerHost:
     async def _commit_often(self) -> None:
         while True:
             await asyncio.sleep(COMMIT_S)
+            self._turns += 1
             if self._live is not None:
                 await self._commit()
 
@@ -289,3 +338,4 @@ class WorkerHost:
             logger.warning("offsets were not committed: %s", exc)
         else:
             self._finished = {}
+            self._commits += 1

@@ -6,6 +6,8 @@ import asyncio
 import builtins
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +108,38 @@ async def linger(step: StepContext, payload: dict[str, Any]) -> None:
         tell("cancelled")
         raise
     tell("ended")
+
+
+@contextmanager
+def tallied(payload: dict[str, Any]) -> Iterator[float]:
+    """Write down when a run begins and ends; gives the seconds that it takes."""
+    with Path(payload["told"]).open("a+") as told:
+        told.seek(0)
+        run = told.read().count("began")
+        told.write("began ")
+        told.flush()
+        yield payload["ms"][run] / 1000
+        told.write("ended ")
+
+
+@action("tally")
+async def tally(step: StepContext, payload: dict[str, Any]) -> None:
+    """Keep a tally of its runs in the file `told`; run n takes `ms[n]`."""
+    with tallied(payload) as seconds:
+        await asyncio.sleep(seconds)
+
+
+@action("tally-plain")
+def tally_plain(step: StepContext, payload: dict[str, Any]) -> None:
+    """Do so in a process of its own."""
+    with tallied(payload) as seconds:
+        time.sleep(seconds)
+
+
+@action("freeze")
+async def freeze(step: StepContext, payload: dict[str, Any]) -> None:
+    """Block the worker's loop for `ms` milliseconds."""
+    time.sleep(payload["ms"] / 1000)  # noqa: ASYNC251 - that is what it is for
 
 
 @action("slow-at-first")

@@ -8,7 +8,9 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 
 from agents.effects import Outgoing
 from streams.runtime import commit as module
+from streams.runtime import exits
 from streams.runtime.commit import CommitTerms, GroupCommit, Pending
+from tests.unit.runtime.dying import end_this_task
 
 CHANGELOG = ("changelog", 3)
 
@@ -139,7 +141,7 @@ def test_a_failed_send_is_never_committed(of: str, monkeypatch: Any) -> None:
         except OSError as exc:
             reasons.append(f"{what}: {exc}")
 
-    monkeypatch.setattr(module, "watched", watched)
+    monkeypatch.setattr(exits, "watched", watched)
 
     async def scenario() -> None:
         bench = Bench()
@@ -241,7 +243,7 @@ def test_a_commit_in_doubt_ends_the_process(monkeypatch: pytest.MonkeyPatch) -> 
 
     def die(reason: str, exc: BaseException | None = None) -> None:
         deaths.append(reason)
-        raise asyncio.CancelledError
+        end_this_task()
 
     monkeypatch.setattr(module, "die", die)
 

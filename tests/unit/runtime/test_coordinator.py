@@ -14,6 +14,7 @@ from streams.config import Settings
 from streams.runtime import coordinator as module
 from streams.runtime.clients import Clients
 from streams.runtime.coordinator import CoordinatorHost
+from streams.runtime.exits import spawn
 from streams.runtime.locator import Locator
 from streams.runtime.outbox import Outbox
 from streams.topics import Topics, partition_of
@@ -84,7 +85,7 @@ class Rig:
             cast(Any, Producer()),
         )
         for outbox in outboxes:
-            self.host._spawn(outbox.run())
+            self.host._background.append(spawn("sending", outbox.run()))
 
     def own(self, number: int) -> frozenset[TP]:
         """Start to fold an empty partition."""

@@ -23,6 +23,7 @@ from tests.unit.coordinator.bench import (
     steps,
     submission,
 )
+from tests.unit.runtime.dying import Died, end_this_task
 from tests.unit.runtime.test_commit import SlowProducer, settle
 
 START = {PLANS_TOPIC: 0, OUTCOMES_TOPIC: 0, COMMANDS_TOPIC: 0}
@@ -169,7 +170,7 @@ def test_a_fold_that_raises_is_remembered_and_ends_the_process(
 
     def die(reason: str, exc: BaseException | None = None, code: int = 0) -> None:
         deaths.append(reason)
-        raise asyncio.CancelledError
+        end_this_task()
 
     monkeypatch.setattr(module, "die", die)
 
@@ -251,12 +252,8 @@ def test_positions_pass_the_markers_of_transactions() -> None:
     asyncio.run(scenario())
 
 
-class Died(asyncio.CancelledError):
-    """The process has died."""
-
-
 def die(*_: Any, **__: Any) -> None:
-    raise Died
+    end_this_task()
 
 
 class Lives:
