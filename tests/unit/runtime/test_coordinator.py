@@ -143,7 +143,9 @@ def test_events_that_cannot_be_sent_hold_nothing_up(
         for offset in range(4):
             refused = submission(steps([]), {"version": 2}) if offset % 2 else None
             rig.deliver(refused or submission(steps([])), 3, offset)
-            await asyncio.sleep(0.02)
+            async with asyncio.timeout(5):
+                while rig.commits <= offset:
+                    await asyncio.sleep(0.005)
         assert TOPICS.events.name in rig.events.batches
         assert TOPICS.events.name not in rig.requests.batches
         assert rig.commits == 4
