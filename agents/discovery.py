@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import sys
 import traceback
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from importlib.metadata import EntryPoint, entry_points
+from operator import attrgetter
 from pathlib import Path
+from typing import Any
 
 from agents.failures import title_of
-from agents.handlers import HandlerError, Registry, default_registry
+from agents.handlers import HandlerError, Registry, accepts, default_registry
 
 GROUP = "planstream.actions"
 
@@ -41,7 +44,25 @@ def discover(
     return registry
 
 
-def _import(name: str) -> None:
+def find_callable(path: str) -> Callable[..., Any]:
+    """Imports a function that takes one argument, by `package.module:function`.
+
+    Raises:
+        HandlerError: The module cannot be imported, or holds no such function; one line
+            says where.
+    """
+    module, _, name = path.partition(":")
+    _import(module, "module")
+    try:
+        function = attrgetter(name)(sys.modules[module])
+    except AttributeError:
+        raise HandlerError(f"module {module!r} has no {name!r}") from None
+    if not callable(function) or not accepts(function, 1):
+        raise HandlerError(f"{path} must be a function of one argument")
+    return function  # type: ignore[no-any-return] # of a stranger's module
+
+
+def _import(name: str, kind: str = "handlers module") -> None:
     try:
         importlib.import_module(name)
     except HandlerError:
@@ -49,7 +70,7 @@ def _import(name: str) -> None:
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt):
             raise
-        raise _unloadable(f"handlers module {name!r} does not import", error) from error
+        raise _unloadable(f"{kind} {name!r} does not import", error) from error
 
 
 def _load(entry: EntryPoint) -> None:

@@ -32,7 +32,7 @@ class Handler:
     def __init__(self, action: str, function: Callable[..., Any]) -> None:
         self.action = action
         self.function = function
-        self.is_async = _is_async(function)
+        self.is_async = is_async(function)
 
     @cached_property
     def place(self) -> str:
@@ -66,7 +66,7 @@ class Handler:
             HandlerError: The annotation cannot be resolved, or fits no payload.
         """
         parameters = list(inspect.signature(self.function).parameters.values())
-        if not _accepts(self.function, 2):
+        if not accepts(self.function, 2):
             return None
         hints = self._hints()
         self._check_context(parameters[0].name, hints)
@@ -100,7 +100,7 @@ class Handler:
             raise self.wrong(f"an action's name has 1 to {MAX_ACTION} characters")
         if self.action == RESERVED_ACTION:
             raise self.wrong("this action is built in and cannot be replaced")
-        if not any(_accepts(self.function, count) for count in (1, 2)):
+        if not any(accepts(self.function, count) for count in (1, 2)):
             given = inspect.signature(self.function)
             raise self.wrong(f"it must take (step, payload) or (step), not {given}")
         if _is_generator(self.function):
@@ -199,8 +199,11 @@ class Registry(Mapping[str, Handler]):
         return len(self._handlers)
 
 
-def _is_async(function: Callable[..., Any]) -> bool:
-    """Looks through wrappers that are no coroutine functions themselves."""
+def is_async(function: Callable[..., Any]) -> bool:
+    """Whether a function is `async def`.
+
+    Looks through wrappers that are no coroutine functions themselves.
+    """
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
         inspect.unwrap(function)
     )
@@ -211,10 +214,11 @@ def _is_generator(function: Callable[..., Any]) -> bool:
     return inspect.isgeneratorfunction(inner) or inspect.isasyncgenfunction(inner)
 
 
-def _accepts(function: Callable[..., Any], count: int) -> bool:
+def accepts(function: Callable[..., Any], count: int) -> bool:
+    """Whether a function can be called with so many arguments."""
     try:
         inspect.signature(function).bind(*range(count))
-    except TypeError:
+    except (TypeError, ValueError):  # some of the interpreter's own have no signature
         return False
     return True
 

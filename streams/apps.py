@@ -1,4 +1,4 @@
-"""The two Faust applications, and running them as worker processes."""
+"""The Faust applications, and running them as worker processes."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ from typing import Any
 from faust.types import TP
 
 from agents.coordinator import CoordinatorTerms
-from agents.discovery import discover
+from agents.discovery import discover, find_callable
 from agents.engine import EngineSettings, StepEngine
+from agents.error_calls import ErrorCalls
 from schemas.codec import Format
 from streams.bootstrap import require
 from streams.config import Settings
+from streams.exceptions import SettingsError
 from streams.runtime.coordinator import CoordinatorHost
+from streams.runtime.error_handler import ErrorHandlerHost
 from streams.runtime.exits import die
 from streams.runtime.outcomes import OutcomeSender
 from streams.runtime.process import run_app, say_ready
@@ -85,6 +88,36 @@ def create_worker(settings: Settings, handler_modules: Sequence[str]) -> HostedA
     return app
 
 
+def create_error_handler(settings: Settings) -> HostedApp:
+    """Build an error handler: an agent for failures, and a lane for each partition.
+
+    Raises:
+        HandlerError: The settings' callable cannot be found, or is none.
+        SettingsError: The settings name none.
+    """
+    path = settings.error_handler_callable
+    if path is None:
+        line = "PLANSTREAM_ERROR_HANDLER_CALLABLE: name a function, or use --callable"
+        raise SettingsError([line])
+    calls = ErrorCalls(
+        find_callable(path), settings.error_handler_timeout_ms / 1000, die
+    )
+    topics = Topics.of(settings)
+    app_id = settings.error_handler_app_id
+    instance = settings.instance_id("error-handler", _slot(settings, app_id))
+    app = _app(settings, app_id, instance)
+    host = ErrorHandlerHost(
+        settings,
+        topics,
+        calls,
+        consumer=lambda: app.consumer,
+        on_ready=functools.partial(_error_handler_ready, path),
+    )
+    app.serve(host, watch_loop=True)
+    _agent(app, "handle_failures", topics.failure)
+    return app
+
+
 def run_coordinator(settings: Settings) -> int:
     """Run a coordinator until a signal; returns the process's exit code."""
     asyncio.run(require(settings))
@@ -96,6 +129,13 @@ def run_worker(settings: Settings, handler_modules: Sequence[str]) -> int:
     needed = Topics.of(settings).of_worker(settings.queues)
     asyncio.run(require(settings, needed))
     return run_app(create_worker(settings, handler_modules))
+
+
+def run_error_handler(settings: Settings) -> int:
+    """Run an error handler until a signal; returns the process's exit code."""
+    app = create_error_handler(settings)
+    asyncio.run(require(settings, Topics.of(settings).of_error_handler()))
+    return run_app(app)
 
 
 def coordinator_terms(settings: Settings, topics: Topics) -> CoordinatorTerms:
@@ -194,3 +234,7 @@ def _worker_ready(
         f"worker ready: {len(actions)} actions ({', '.join(actions)}), "
         f"queues {queues}, {len(list(tps))} partitions"
     )
+
+
+def _error_handler_ready(path: str, tps: Iterable[TP]) -> None:
+    say_ready(f"error-handler ready: {path}, {len(list(tps))} partitions")

@@ -1,6 +1,5 @@
 """The command line: its commands, each with its options."""
 
-import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated
@@ -19,7 +18,7 @@ from streams.cli_options import (
     Timeout,
 )
 from streams.cli_options import load_settings as _settings
-from streams.cli_output import ExitCode, complain, reported
+from streams.cli_output import ExitCode, reported
 
 app = typer.Typer(
     name="planstream",
@@ -140,18 +139,36 @@ def worker(
     with reported():
         more = {"name": name, "queues": queue or None, "concurrency": concurrency}
         settings = _settings(broker, config, prefix, **more)
-        # A console script does not look for modules where it is started. Last, so that
-        # nothing that lies there takes the place of ours.
-        sys.path.append(str(Path.cwd()))
-        from agents.handlers import HandlerError
-        from streams.apps import run_worker
+        from streams.cli_processes import run_worker
 
-        try:
-            code = run_worker(settings, handlers or [])
-        except HandlerError as error:
-            complain(str(error))
-            code = ExitCode.USAGE
-        raise typer.Exit(code)
+        raise typer.Exit(run_worker(settings, handlers or []))
+
+
+@app.command(
+    "error-handler",
+    epilog="Example: `planstream error-handler --callable shop.alerts:tell`",
+)
+def error_handler(
+    function: Annotated[
+        str | None,
+        typer.Option(
+            "--callable",
+            help="Who is told of failures, such as shop.alerts:tell. "
+            "[PLANSTREAM_ERROR_HANDLER_CALLABLE]",
+        ),
+    ] = None,
+    broker: Broker = None,
+    config: Config = None,
+    prefix: Prefix = None,
+    name: Name = None,
+) -> None:
+    """Run an error handler: it tells a function of yours of every failed plan."""
+    with reported():
+        more = {"name": name, "error_handler_callable": function}
+        settings = _settings(broker, config, prefix, **more)
+        from streams.cli_processes import run_error_handler
+
+        raise typer.Exit(run_error_handler(settings))
 
 
 @app.command(epilog="Example: `planstream health --live`")

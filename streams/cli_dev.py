@@ -61,7 +61,16 @@ def _commands(
     return [
         *(_command(settings, "coordinator", n) for n in range(coordinators)),
         *(_command(settings, "worker", n, *modules) for n in range(workers)),
+        *_error_handler(settings),
     ]
+
+
+def _error_handler(settings: Settings) -> list[Command]:
+    """Start one if there is a function to call."""
+    path = settings.error_handler_callable
+    if path is None:
+        return []
+    return [_command(settings, "error-handler", 0, "--callable", path)]
 
 
 def _command(settings: Settings, role: str, number: int, *options: str) -> Command:

@@ -25,9 +25,9 @@ from pydantic_settings import (
     NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
-    TomlConfigSettingsSource,
 )
 
+from streams.config_file import file_source
 from streams.exceptions import SettingsError
 
 ENV_PREFIX = "PLANSTREAM_"
@@ -39,6 +39,7 @@ MAX_PORT = 65_535
 
 _NAME = re.compile(r"[a-zA-Z0-9._-]{0,100}")
 _ADDRESS = re.compile(r"(\[[0-9a-fA-F:]+\]|[^\s:\[\],/]+):([0-9]{1,5})")
+_CALLABLE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 _ALIKE = 0.8
 """How alike an unknown variable must be to a known one to be taken for a slip."""
 
@@ -70,6 +71,12 @@ def _queue_name(value: str) -> str:
     if not value:
         raise ValueError("a queue needs a name")
     return _topic_safe(value)
+
+
+def _callable(value: str) -> str:
+    if not _CALLABLE.fullmatch(value):
+        raise ValueError("write it as package.module:function")
+    return value
 
 
 def _addresses(value: str) -> str:
@@ -180,6 +187,18 @@ class Settings(BaseSettings):
     processes: Positive = max(1, min(4, os.cpu_count() or 1))
     """Processes that run plain functions."""
 
+    # The error handler.
+    error_handler_callable: Annotated[str, AfterValidator(_callable)] | None = None
+    """The function that is told of every failure (R42), such as `shop.alerts:tell`."""
+    error_handler_timeout_ms: Positive = 30_000
+    """How long one call of it may take; past it the call has failed."""
+    error_handler_max_attempts: Positive = 10
+    """Calls with one failure after which that becomes a dead letter."""
+    error_handler_backoff_ms: Annotated[int, Field(ge=0)] = 1_000
+    """The pause before its second attempt, doubled before each further one."""
+    error_handler_max_backoff_ms: Annotated[int, Field(ge=0)] = 60_000
+    """The longest pause between its attempts."""
+
     # Group membership and the process.
     name: Annotated[str, AfterValidator(_topic_safe)] | None = None
     """Tells the processes of one host apart; a free number when not set."""
@@ -232,7 +251,7 @@ class Settings(BaseSettings):
         path = _config_path(init_settings)
         if path is None:
             return given
-        return (*given, _file_source(settings_cls, path))
+        return (*given, file_source(settings_cls, path))
 
     @field_validator("queues")
     @classmethod
@@ -274,6 +293,11 @@ class Settings(BaseSettings):
     def worker_app_id(self) -> str:
         """The consumer group of the step workers, and the name of their app."""
         return f"{self.prefix}worker"
+
+    @property
+    def error_handler_app_id(self) -> str:
+        """The consumer group of the error handler, and the name of its app."""
+        return f"{self.prefix}error-handler"
 
     def queue_of(self, action: str) -> str:
         """Find the queue of an action: the table's entry, or the default queue."""
@@ -319,18 +343,6 @@ def _config_path(arguments: PydanticBaseSettingsSource) -> Path | None:
         given = arguments.init_kwargs
     path = given.get("config") or os.environ.get(f"{ENV_PREFIX}CONFIG")
     return Path(path) if path else None
-
-
-def _file_source(
-    settings_cls: type[BaseSettings], path: Path
-) -> PydanticBaseSettingsSource:
-    """Read the file; what is wrong with it is one line, as with any setting."""
-    try:
-        path.read_text(encoding="utf-8")
-        return TomlConfigSettingsSource(settings_cls, toml_file=path)
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise SettingsError([f"{ENV_PREFIX}CONFIG: {path}: {reason}"]) from None
 
 
 def _refuse_slips(settings_cls: type[Settings], environ: Mapping[str, str]) -> None:

@@ -109,6 +109,8 @@ class Topics:
     success: Topic
     partial: Topic
     failure: Topic
+    failure_rejected: Topic
+    """Failures that the error handler failed with again and again (R42)."""
     audit: Topic
     events: Topic
     rejected: Topic
@@ -133,9 +135,10 @@ class Topics:
             success=make.output("results.success", PlanResult),
             partial=make.output("results.partial", PlanResult),
             failure=make.output("results.failure", PlanResult),
+            failure_rejected=make.rejected("results.failure.rejected"),
             audit=make.output("audit", ExecutionAudit),
             events=make.output("events", PlanExecutionEvent),
-            rejected=make.rejected(),
+            rejected=make.rejected("rejected"),
             changelog=make.changelog(),
             requests={each: make.requests(each) for each in settings.all_queues()},
         )
@@ -163,6 +166,7 @@ class Topics:
             self.commands,
             self.halts,
             *self.results,
+            self.failure_rejected,
             self.audit,
             self.events,
             self.rejected,
@@ -172,6 +176,10 @@ class Topics:
     def of_client(self) -> tuple[Topic, ...]:
         """List the topics that a client writes or reads."""
         return (self.plans, *self.results, self.rejected)
+
+    def of_error_handler(self) -> tuple[Topic, ...]:
+        """List the topics of an error handler."""
+        return (self.failure, self.failure_rejected)
 
     def of_worker(self, queues: Iterable[str]) -> tuple[Topic, ...]:
         """List the topics of a step worker that serves these queues."""
@@ -220,11 +228,11 @@ class _Maker:
             Requirement("retention.ms", keep, Rule.FREE),
         )
 
-    def rejected(self) -> Topic:
-        """Make the topic of dead letters, which are larger than what was received."""
+    def rejected(self, name: str) -> Topic:
+        """Make a topic of dead letters, which are larger than what was received."""
         largest = self.settings.max_request_bytes + RECORD_OVERHEAD_BYTES
         size = Requirement(SIZE_LIMIT, str(largest), Rule.AT_LEAST)
-        topic = self.output("rejected", key=Key.AS_RECEIVED)
+        topic = self.output(name, key=Key.AS_RECEIVED)
         kept = [each for each in topic.requirements if each.name != SIZE_LIMIT]
         return replace(topic, requirements=(*kept, size))
 

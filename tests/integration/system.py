@@ -24,7 +24,7 @@ from streams.devkit.lifeline import GuardedProcess
 from streams.topics import Topic, Topics
 
 ROOT = Path(__file__).parents[2]
-READY = re.compile(r"^planstream \w+ ready", re.MULTILINE)
+READY = re.compile(r"^planstream [\w-]+ ready", re.MULTILINE)
 READY_S = 40.0
 STOP_S = 40.0
 T = TypeVar("T")
@@ -190,6 +190,10 @@ class System:
         """Another step worker, not started."""
         handlers = [part for module in modules for part in ("--handlers", module)]
         return self._member("worker", *handlers, *options)
+
+    def error_handler(self, path: str) -> Member:
+        """An error handler that calls this function, not started."""
+        return self._member("error-handler", "--callable", path)
 
     def of(self, role: str) -> list[Member]:
         """The members with this role."""

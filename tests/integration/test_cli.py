@@ -153,11 +153,11 @@ def test_topics_are_checked_created_and_checked_again(settings: Settings) -> Non
     names = [topic.name for topic in Topics.of(settings).all()]
     assert result.stdout.splitlines() == [
         *(f"created {name}" for name in names),
-        f"all 12 topics fit ({settings.broker})",
+        f"all 13 topics fit ({settings.broker})",
     ]
     result = run("topics", "check")
     assert result.exit_code == 0
-    assert result.stdout == f"all 12 topics fit ({settings.broker})\n"
+    assert result.stdout == f"all 13 topics fit ({settings.broker})\n"
 
 
 def test_topics_that_do_not_fit_stop_every_command(

@@ -218,3 +218,29 @@ def test_a_member_is_known_again_after_a_restart() -> None:
     assert named.instance_id("worker", "0").endswith("-worker-blue")
     given = Settings.load(group_instance_id="pod-7")
     assert given.instance_id("worker", "0") == "pod-7"
+
+
+def test_the_error_handler_has_a_table_of_its_own(tmp_path: Path) -> None:
+    """U2: `[error_handler]` of the file is the settings `error_handler_…`."""
+    file = tmp_path / "planstream.toml"
+    file.write_text('[error_handler]\ncallable = "shop.alerts:tell"\ntimeout_ms = 5\n')
+    settings = Settings.load(config=file)
+    assert settings.error_handler_callable == "shop.alerts:tell"
+    assert settings.error_handler_timeout_ms == 5
+
+
+def test_an_unknown_member_of_that_table_is_refused(tmp_path: Path) -> None:
+    """By the name that its variable would have."""
+    file = tmp_path / "planstream.toml"
+    file.write_text('[error_handler]\ncall = "shop.alerts:tell"\n')
+    with pytest.raises(SettingsError, match="ERROR_HANDLER_CALL: there is no such"):
+        Settings.load(config=file)
+
+
+@pytest.mark.parametrize(
+    "path", ["tell", "shop.alerts.tell", "shop:", ":tell", "a b:c"]
+)
+def test_a_callable_is_named_with_its_module(path: str) -> None:
+    """As entry points name them."""
+    with pytest.raises(SettingsError, match=r"package\.module:function"):
+        Settings.load(error_handler_callable=path)

@@ -39,6 +39,7 @@ def test_names_and_keys_are_those_of_the_table() -> None:
         "p.results.success": Key.PLAN_ID,
         "p.results.partial": Key.PLAN_ID,
         "p.results.failure": Key.PLAN_ID,
+        "p.results.failure.rejected": Key.AS_RECEIVED,
         "p.audit": Key.PLAN_ID,
         "p.events": Key.PLAN_ID,
         "p.rejected": Key.AS_RECEIVED,
