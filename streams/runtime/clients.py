@@ -12,7 +12,11 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from streams.config import Settings
 from streams.runtime.outbox import Acknowledgement, Outbox
-from streams.runtime.producers import best_effort_producer, idempotent_producer
+from streams.runtime.producers import (
+    best_effort_producer,
+    doubt_silence,
+    idempotent_producer,
+)
 
 logger = logging.getLogger("planstream.coordinator")
 
@@ -46,6 +50,7 @@ class Clients:
         producer = idempotent_producer(settings)
         herald = best_effort_producer(settings)
         monitor = AIOKafkaConsumer(**settings.connection())
+        doubt_silence(monitor._client)
         clients = cls(producer, Outbox(producer), herald, Outbox(herald), monitor)
         try:
             await producer.start()

@@ -11,6 +11,7 @@ from aiokafka.structs import TopicPartition
 from schemas import codec
 from schemas.steps import ExecutionHalted
 from streams.config import Settings
+from streams.runtime.producers import doubt_silence
 from streams.runtime.replay import read_from_start
 
 logger = logging.getLogger("planstream.worker")
@@ -29,6 +30,7 @@ class HaltReader:
             isolation_level="read_committed",
             fetch_max_wait_ms=500,
         )
+        doubt_silence(self._consumer._client)
         self._tp = TopicPartition(topic, 0)
         self._halt = halt
         self.turns = 0

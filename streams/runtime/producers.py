@@ -10,7 +10,12 @@ from typing import Any, NamedTuple
 
 import aiokafka.producer.sender
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaConnectionError, NodeNotReadyError
+from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import (
+    KafkaConnectionError,
+    NodeNotReadyError,
+    RequestTimedOutError,
+)
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 from streams.config import Settings
@@ -19,6 +24,13 @@ BATCH_BYTES = 512 * 1024
 REQUEST_BYTES = 16 * 1024 * 1024
 AWAY_S = 0.1
 """The pause before a broker that could not be reached is tried again."""
+UNANSWERED_MS = 15_000
+"""How long a request waits on a connection that says nothing, before it makes another.
+
+When the other end has gone without a word (a host without power, a firewall that has
+forgotten us) a connection is found to be dead only so. aiokafka's 40 s for each of
+several would be longer than a commit may take.
+"""
 Headers = Sequence[tuple[str, bytes]]
 
 # Kafka answers the first produce of a transaction with CONCURRENT_TRANSACTIONS while
@@ -60,12 +72,13 @@ def transactional_producer(
         linger_ms=0,
     )
     _be_patient(producer)
+    doubt_silence(producer.client)
     return producer
 
 
 def idempotent_producer(settings: Settings) -> AIOKafkaProducer:
     """A producer that neither loses, repeats nor reorders what it has taken."""
-    return AIOKafkaProducer(
+    producer = AIOKafkaProducer(
         **settings.connection(),
         **_sizes(settings),
         enable_idempotence=True,
@@ -73,6 +86,8 @@ def idempotent_producer(settings: Settings) -> AIOKafkaProducer:
         retry_backoff_ms=20,
         linger_ms=0,
     )
+    doubt_silence(producer.client)
+    return producer
 
 
 def best_effort_producer(settings: Settings) -> AIOKafkaProducer:
@@ -97,6 +112,29 @@ def _sizes(settings: Settings) -> dict[str, int]:
         "max_batch_size": max(BATCH_BYTES, largest),
         "max_request_size": max(REQUEST_BYTES, 2 * largest),
     }
+
+
+def doubt_silence(client: AIOKafkaClient) -> None:
+    """Have connections that do not answer replaced: sooner, and all at once.
+
+    A client has several to each broker, which it would try one after the other, each
+    for the whole time. Not by `request_timeout_ms`: after that time aiokafka also fails
+    what waits for a partition to have a leader again, which may take as long as a
+    commit may.
+    """
+    client._request_timeout_ms = UNANSWERED_MS
+    send = client.send
+
+    async def send_doubtfully(node_id: Any, *args: Any, **options: Any) -> Any:
+        try:
+            return await send(node_id, *args, **options)
+        except RequestTimedOutError:
+            for (node, _), connection in list(client._conns.items()):
+                if node == node_id:
+                    connection.close()
+            raise
+
+    client.send = send_doubtfully
 
 
 def _be_patient(producer: AIOKafkaProducer) -> None:

@@ -29,7 +29,7 @@ from streams.runtime.host import LogEnds
 from streams.runtime.origins import TopicWatch
 from streams.runtime.outbox import Outbox
 from streams.runtime.outcomes import OutcomeSender
-from streams.runtime.producers import Entry, idempotent_producer
+from streams.runtime.producers import Entry, doubt_silence, idempotent_producer
 from streams.runtime.progress import Look
 from streams.topics import Topics
 
@@ -214,6 +214,7 @@ class WorkerHost:
         producer = idempotent_producer(settings)
         await producer.start()
         monitor = AIOKafkaConsumer(**settings.connection())
+        doubt_silence(monitor._client)
         await monitor.start()
         outbox = Outbox(producer)
         engine = self._make_engine(OutcomeSender(outbox, settings, topics))

@@ -3,79 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from schemas.results import Status
-from streams.client import PlanClient
 from streams.devkit.kafka import EmbeddedKafka
 from tests.conftest import Broker
-from tests.integration.invariants import lag, order_broken, results_of, rows_left
+from tests.integration.invariants import results_of
+from tests.integration.survival import (
+    ENVIRONMENT,
+    HANDLERS,
+    check,
+    ids,
+    mixed,
+    plan,
+    submit_slowly,
+)
 from tests.integration.system import System, eventually
-
-HANDLERS = "tests.integration.handlers"
-ENVIRONMENT = {"where": "here"}
-
-
-def plan(steps: list[tuple[str, str, dict[str, Any], list[str]]]) -> dict[str, Any]:
-    """A plan of (id, action, payload, dependencies)."""
-    return {
-        "name": "under fire",
-        "context_requirements": ["where"],
-        "timeout_ms": 120_000,
-        "steps": [
-            {"id": each, "action": action, "payload": payload, "depends_on": needed}
-            for each, action, payload, needed in steps
-        ],
-    }
-
-
-def ids(count: int) -> list[str]:
-    return [str(uuid.uuid4()) for _ in range(count)]
-
-
-def chain(length: int, ms: int) -> dict[str, Any]:
-    """Steps one after the other, each of `ms` milliseconds."""
-    names = ids(length)
-    return plan(
-        [
-            (name, "sleep", {"ms": ms}, [names[place - 1]] if place else [])
-            for place, name in enumerate(names)
-        ]
-    )
-
-
-def fan(width: int, ms: int) -> dict[str, Any]:
-    """One step, then `width` at once, then a join."""
-    first, last, *middle = ids(width + 2)
-    return plan(
-        [
-            (first, "echo", {}, []),
-            *((each, "sleep", {"ms": ms}, [first]) for each in middle),
-            (last, "echo", {}, middle),
-        ]
-    )
-
-
-def mixed(count: int) -> list[dict[str, Any]]:
-    """Chains, fans and plans that fail, in turn."""
-    makers: list[Callable[[], dict[str, Any]]] = [
-        lambda: chain(5, 120),
-        lambda: fan(6, 150),
-        lambda: plan([(ids(1)[0], "fail", {}, [])]),
-        lambda: plan([(ids(1)[0], "block", {"ms": 60}, [])]),
-    ]
-    return [makers[number % len(makers)]() for number in range(count)]
-
-
-def expected_status(submitted: dict[str, Any]) -> Status:
-    fails = any(step["action"] == "fail" for step in submitted["steps"])
-    return Status.FAILURE if fails else Status.SUCCESS
 
 
 @asynccontextmanager
@@ -88,18 +35,6 @@ async def running(
         yield system
     finally:
         await system.stop()
-
-
-async def submit_slowly(
-    client: PlanClient, plans: list[dict[str, Any]], seconds: float
-) -> dict[str, dict[str, Any]]:
-    """Submit over some seconds; the plans by id."""
-    submitted = {}
-    for each in plans:
-        done = await client.submit(each, ENVIRONMENT)
-        submitted[done.plan_id] = each
-        await asyncio.sleep(seconds / len(plans))
-    return submitted
 
 
 async def survive(
@@ -116,26 +51,6 @@ async def survive(
         timeout=60,
     )
     await check(system, submitted)
-
-
-async def check(system: System, submitted: dict[str, dict[str, Any]]) -> None:
-    """The invariants, on what lies on the topics."""
-    assert not await eventually(lambda: lag(system), lambda behind: not behind)
-    seen = await results_of(system)
-    assert seen.results.keys() == submitted.keys()
-    assert not seen.repeats
-    for plan_id, result in seen.results.items():
-        steps = submitted[plan_id]["steps"]
-        assert result.status == expected_status(submitted[plan_id]), result
-        if result.status is Status.SUCCESS:
-            assert result.result_payload.keys() == {step["id"] for step in steps}
-    assert not await rows_left(system)
-    needed = {
-        step["id"]: step["depends_on"]
-        for each in submitted.values()
-        for step in each["steps"]
-    }
-    assert not await order_broken(system, needed)
 
 
 @pytest.mark.slow
