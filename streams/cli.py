@@ -19,6 +19,7 @@ from streams.cli_options import (
 )
 from streams.cli_options import load_settings as _settings
 from streams.cli_output import ExitCode, reported
+from streams.cli_rejected import rejected_app
 
 app = typer.Typer(
     name="planstream",
@@ -34,6 +35,7 @@ app = typer.Typer(
 )
 topics_app = typer.Typer(no_args_is_help=True, help="Create or check the topics.")
 app.add_typer(topics_app, name="topics")
+app.add_typer(rejected_app, name="rejected")
 
 
 def _version(wanted: bool) -> None:

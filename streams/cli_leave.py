@@ -12,7 +12,7 @@ from streams.config import Settings
 from streams.exceptions import SettingsError
 from streams.runtime.membership import Member, leave, members
 
-ROLES = ("coordinator", "worker")
+ROLES = ("coordinator", "worker", "error-handler")
 
 
 def run(settings: Settings, role: str | None, name: str | None, as_json: bool) -> int:
@@ -55,9 +55,12 @@ async def _list(settings: Settings, roles: tuple[str, ...], as_json: bool) -> Ex
 
 
 def _group(settings: Settings, role: str) -> str:
-    if role == "coordinator":
-        return settings.coordinator_app_id
-    return settings.worker_app_id
+    groups = {
+        "coordinator": settings.coordinator_app_id,
+        "worker": settings.worker_app_id,
+        "error-handler": settings.error_handler_app_id,
+    }
+    return groups[role]
 
 
 def _facts(role: str, member: Member) -> dict[str, object]:

@@ -48,7 +48,7 @@ class Printer:
         else:
             what = f"{letter.plan_id}  {letter.reason}: {letter.detail}"
             where = f"{letter.topic}-{letter.partition}@{letter.offset}"
-            self._say("rejected", "magenta", f"  {_one_line(what)}  ({where})")
+            self._say("rejected", "magenta", f"  {one_line(what)}  ({where})")
 
     def _say(self, head: str, style: str, rest: str) -> None:
         self._console.print(Text.assemble((head, style), rest))
@@ -64,13 +64,13 @@ def _result_parts(result: PlanResult) -> tuple[str, str, str]:
         f"  {result.duration_ms} ms"
     )
     if (error := result.error) is not None:
-        rest += f"  {error.error_code}: {_one_line(error.message)}"
+        rest += f"  {error.error_code}: {one_line(error.message)}"
         if error.step_id is not None:
             rest += f" (step {error.step_id})"
     return status, _STYLES[status], rest
 
 
-def _one_line(message: str) -> str:
+def one_line(message: str) -> str:
     """Keep a message from breaking out of its line: it is a stranger's text."""
     shown = "".join(char if char.isprintable() else " " for char in message)
     return shown if len(shown) <= MESSAGE_WIDTH else f"{shown[:MESSAGE_WIDTH]} …"

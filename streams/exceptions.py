@@ -144,5 +144,14 @@ class ResultsLost(PlanstreamError):
         self.reason = reason
 
 
+class ReplayEnded(PlanstreamError):
+    """A replay of dead letters cannot go on; what it has not said was not submitted."""
+
+    def __init__(self, reason: str) -> None:
+        """State the fact."""
+        self.reason = reason
+        super().__init__(f"the replay has ended early: {reason}")
+
+
 class ClientStopped(PlanstreamError):
     """The client has not been started, or has been stopped."""
