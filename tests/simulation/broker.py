@@ -1,0 +1,263 @@
+"""A log in memory: partitions, transactions with markers, fencing by epochs."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiokafka.errors import ProducerFenced
+
+from streams.runtime.producers import Entry
+from tests.simulation.processes import OWNER, SimLoop
+
+Place = tuple[str, int]
+"""Topic and partition."""
+OPEN, COMMITTED, ABORTED = "open", "committed", "aborted"
+
+
+@dataclass(eq=False, slots=True)
+class Transaction:
+    """Its state is decided at once; partitions learn of it by markers, later."""
+
+    state: str = OPEN
+    places: dict[Place, int] = field(default_factory=dict)
+    """Where its first record lies; emptied by the markers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A record in the log; markers of transactions have no topic."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...]
+    transaction: Transaction | None = None
+    is_marker: bool = False
+
+
+@dataclass(slots=True)
+class Identity:
+    """A transactional id."""
+
+    epoch: int = 0
+    current: Transaction | None = None
+
+
+class Broker:
+    """Everything is applied at one instant; what comes and goes takes time."""
+
+    def __init__(self, loop: SimLoop, dice: random.Random) -> None:
+        self.loop = loop
+        self.dice = dice
+        self.logs: dict[Place, list[Stored]] = defaultdict(list)
+        self.open: dict[Place, dict[Transaction, int]] = defaultdict(dict)
+        self.identities: dict[str, Identity] = defaultdict(Identity)
+        self.groups: dict[tuple[str, Place], int] = {}
+        self.trace: list[tuple[float, str, int, int]] = []
+        self._waiters: dict[Place, list[asyncio.Future[None]]] = defaultdict(list)
+
+    # -- the network
+
+    def latency(self) -> float:
+        """Mostly a moment, sometimes long."""
+        luck = self.dice.random()
+        if luck < 0.9:
+            return self.dice.uniform(0.0005, 0.006)
+        return self.dice.uniform(0.01, 0.3) if luck < 0.99 else self.dice.uniform(0.5, 3)
+
+    def post(
+        self, apply: Callable[[], Any], lane: list[float] | None = None
+    ) -> asyncio.Future[Any]:
+        """Have something done over there; the answer takes its time to come back.
+
+        Args:
+            apply: what is done at one instant.
+            lane: when the last request of this sender arrives: they keep their order.
+        """
+        answer: asyncio.Future[Any] = self.loop.create_future()
+        process = OWNER.get()
+        when = self.loop.time() + self.latency()
+        if lane is not None:
+            when = lane[0] = max(when, lane[0] + 1e-5)
+        is_last = False
+        if process is not None and process.fuse:
+            process.fuse -= 1
+            is_last = process.fuse == 0
+
+        def arrive() -> None:
+            if process is not None and process.is_dead and self.dice.random() < 0.5:
+                return  # it had not left yet
+            if is_last and process is not None and self.dice.random() < 0.5:
+                process.crash()
+                return
+            try:
+                result = apply()
+            except Exception as error:  # noqa: BLE001 - the sender gets it
+                self.later(self.latency(), _settle, answer, None, error)
+            else:
+                self.later(self.latency(), _settle, answer, result, None)
+            if is_last and process is not None:
+                process.crash()
+
+        self.later(when - self.loop.time(), arrive)
+        return answer
+
+    def later(self, delay: float, callback: Callable[..., None], *args: Any) -> None:
+        """Do something of nobody's process."""
+        token = OWNER.set(None)
+        self.loop.call_later(max(delay, 0), callback, *args)
+        OWNER.reset(token)
+
+    # -- logs
+
+    def append(
+        self, place: Place, entries: Iterable[Entry], transaction: Transaction | None
+    ) -> None:
+        log = self.logs[place]
+        if transaction is not None:
+            first = transaction.places.setdefault(place, len(log))
+            self.open[place].setdefault(transaction, first)
+        for entry in entries:
+            self._add(place, entry, transaction)
+        self._wake(place)
+
+    def _add(
+        self,
+        place: Place,
+        entry: Entry,
+        transaction: Transaction | None,
+        *,
+        is_marker: bool = False,
+    ) -> None:
+        log, size = self.logs[place], len(entry.value or b"")
+        self.trace.append((self.loop.time(), *place, size))
+        log.append(
+            Stored(
+                *place,
+                len(log),
+                self.loop.now_ms(),
+                entry.key,
+                entry.value,
+                tuple(entry.headers),
+                transaction,
+                is_marker,
+            )
+        )
+
+    def end(self, place: Place, *, committed: bool) -> int:
+        """The log's end, or the last stable offset."""
+        open_here = self.open[place]
+        if committed and open_here:
+            return min(open_here.values())
+        return len(self.logs[place])
+
+    def fetch(
+        self, place: Place, position: int, most: int, *, committed: bool
+    ) -> tuple[list[Stored], int]:
+        """Records from a position, and where to read on."""
+        found: list[Stored] = []
+        log, end = self.logs[place], self.end(place, committed=committed)
+        while position < end and len(found) < most:
+            record = log[position]
+            position += 1
+            is_gone = record.transaction is not None and (
+                record.transaction.state == ABORTED
+            )
+            if not record.is_marker and not (committed and is_gone):
+                found.append(record)
+        return found, position
+
+    def changed(self, place: Place) -> asyncio.Future[None]:
+        """Done when there may be more to read."""
+        waiter: asyncio.Future[None] = self.loop.create_future()
+        self._waiters[place].append(waiter)
+        return waiter
+
+    def _wake(self, place: Place) -> None:
+        for waiter in self._waiters.pop(place, ()):
+            if not waiter.done():
+                waiter.set_result(None)
+
+    # -- transactions
+
+    def fence(self, name: str) -> int | None:
+        """Begin a new epoch; None while the former transaction is being ended."""
+        identity = self.identities[name]
+        current = identity.current
+        if current is not None and current.state == OPEN:
+            identity.epoch += 1
+            self._decide(current, ABORTED)
+            return None
+        if current is not None and current.places:
+            return None
+        identity.epoch += 1
+        return identity.epoch
+
+    def produce(
+        self, name: str, epoch: int, place: Place, entries: Iterable[Entry]
+    ) -> None:
+        identity = self._checked(name, epoch)
+        if identity.current is None or identity.current.state != OPEN:
+            identity.current = Transaction()
+        self.append(place, entries, identity.current)
+
+    def end_transaction(self, name: str, epoch: int, state: str) -> None:
+        identity = self._checked(name, epoch)
+        if identity.current is not None and identity.current.state == OPEN:
+            self._decide(identity.current, state)
+
+    def is_settled(self, name: str) -> bool:
+        """Whether the former transaction has all its markers."""
+        current = self.identities[name].current
+        return current is None or current.state == OPEN or not current.places
+
+    def _checked(self, name: str, epoch: int) -> Identity:
+        identity = self.identities[name]
+        if identity.epoch != epoch:
+            raise ProducerFenced
+        return identity
+
+    def _decide(self, transaction: Transaction, state: str) -> None:
+        transaction.state = state
+        for place in transaction.places:
+            delay = self.latency() if self.dice.random() < 0.5 else 0.0005
+            self.later(delay, self._mark, transaction, place)
+
+    def _mark(self, transaction: Transaction, place: Place) -> None:
+        self._add(place, Entry(None, None), transaction, is_marker=True)
+        del transaction.places[place]
+        del self.open[place][transaction]
+        self._wake(place)
+
+    # -- reading back
+
+    def committed(self, topic: str) -> list[Stored]:
+        """All committed records of a topic."""
+        return [
+            record
+            for place, log in sorted(self.logs.items())
+            if place[0] == topic
+            for record in log
+            if not record.is_marker
+            and (record.transaction is None or record.transaction.state == COMMITTED)
+        ]
+
+
+def _settle(
+    answer: asyncio.Future[Any], result: Any, error: Exception | None
+) -> None:
+    if answer.done():
+        return
+    if error is None:
+        answer.set_result(result)
+    else:
+        answer.set_exception(error)
+        answer.exception()  # whoever waits for it sees it
