@@ -9,7 +9,7 @@ from typing import Any
 from faust.types import TP
 
 from tests.simulation.broker import Broker, Place
-from tests.simulation.processes import OWNER, Process
+from tests.simulation.processes import Process
 
 SESSION_S = 6.0
 HEARTBEAT_S = 1.0
@@ -90,13 +90,14 @@ class GroupConsumer:
         self._position, self.handed = dict(offsets), dict(offsets)
         self._paused.clear()
         self._flows = True
-        self.process.paused_since_ready = False
         self.host.start(generation, offsets)
         self._tasks += [
             asyncio.create_task(self._read(tp, generation)) for tp in offsets
         ]
 
     def begin(self, assigned: list[TP], generation: int) -> None:
+        # From here on only what stops it later is a reason to be fenced.
+        self.process.paused_since_ready = self.process.is_paused
         self._tasks.append(self.process.spawn(self.recover(assigned, generation)))
 
     async def _read(self, tp: TP, generation: int) -> None:
@@ -186,11 +187,12 @@ class Group:
                 name = member.process.name
                 if self.members.get(name) is member:
                     del self.members[name]
+        # Who joined meanwhile has nothing to give back, and takes part.
         self.members = {
             name: member
             for name, member in self.members.items()
-            if not member.process.is_dead and member in joined
-        } | {n: m for n, m in self.members.items() if m not in joined and not m.process.is_dead}
+            if not member.process.is_dead
+        }
         self.generation += 1
         names = sorted(self.members)
         self.broker.dice.shuffle(names)
@@ -201,9 +203,3 @@ class Group:
             self.assigned[names[index % len(names)]] += mine
         for name in names:
             self.members[name].begin(self.assigned[name], self.generation)
-
-
-def owner_is_well() -> bool:
-    """Whether the running process has stood still since it took over."""
-    process = OWNER.get()
-    return process is not None and not process.paused_since_ready

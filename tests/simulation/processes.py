@@ -66,6 +66,19 @@ class Process:
 class SimLoop(VirtualLoop):
     """Looks whose callback it is before it runs it."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.tasks: list[asyncio.Task[Any]] = []
+        """All there were: what was left of a dead process is not collected."""
+        self.set_task_factory(self._make_task)
+
+    def _make_task(
+        self, loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any
+    ) -> asyncio.Task[Any]:
+        task = asyncio.Task(coroutine, loop=loop, **options)
+        self.tasks.append(task)
+        return task
+
     def call_soon(
         self,
         callback: Callable[..., Any],

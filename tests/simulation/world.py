@@ -351,7 +351,7 @@ def _clean_up(loop: SimLoop) -> None:
     """Close what was left of processes, without running any of it."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for task in asyncio.all_tasks(loop):
+        for task in loop.tasks:
             task._log_destroy_pending = False  # type: ignore[attr-defined]
             with suppress(BaseException):
                 task.get_coro().close()  # type: ignore[union-attr]

@@ -1,0 +1,84 @@
+import os
+import subprocess
+import sys
+from hashlib import sha256
+
+import pytest
+
+from tests.simulation.checks import broken
+from tests.simulation.world import World, simulate
+
+RUNS = int(os.environ.get("PLANSTREAM_SIM_RUNS", "2000"))
+SEED = os.environ.get("PLANSTREAM_SIM_SEED")
+BATCH = 100
+"""Seeds in a test: so many take seconds."""
+HASH_SEEDS = ("1", "2")
+
+
+def fingerprint(world: World) -> str:
+    """What was written where and when, faults and handlers' runs."""
+    runs = [(ran.step_id, ran.attempt, ran.began, ran.ended) for ran in world.runs]
+    return sha256(repr((world.broker.trace, world.faults, runs)).encode()).hexdigest()
+
+
+def report(seed: int, found: list[str], world: World) -> str:
+    lines = [f"PLANSTREAM_SIM_SEED={seed} replays this run:", *found, *world.faults]
+    return "\n".join(lines)
+
+
+@pytest.mark.skipif(SEED is not None, reason="one seed is to be replayed")
+@pytest.mark.parametrize("first", range(0, RUNS, BATCH))
+def test_promises_are_kept_whatever_happens(first: int) -> None:
+    """Processes crash, stand still and come back; exactly one result a plan."""
+    for seed in range(first, min(first + BATCH, RUNS)):
+        world = simulate(seed)
+        found = broken(world)
+        assert not found, report(seed, found, world)
+
+
+@pytest.mark.skipif(SEED is None, reason="PLANSTREAM_SIM_SEED names a seed to replay")
+def test_a_seed_is_replayed() -> None:
+    """The run of PLANSTREAM_SIM_SEED, by itself."""
+    seed = int(SEED or 0)
+    world = simulate(seed)
+    found = broken(world)
+    assert not found, report(seed, found, world)
+
+
+def test_a_seed_always_runs_alike() -> None:
+    """In other processes too, whatever Python's hashes are there."""
+    program = (
+        "from tests.simulation.test_simulation import fingerprint, simulate\n"
+        "print([fingerprint(simulate(seed)) for seed in range(5)])"
+    )
+    here = str([fingerprint(simulate(seed)) for seed in range(5)])
+    for hashes in HASH_SEEDS:
+        run = subprocess.run(
+            [sys.executable, "-c", program],
+            env={**os.environ, "PYTHONHASHSEED": hashes},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert run.stdout.strip() == here
+
+
+def test_the_runs_are_eventful() -> None:
+    """Takeovers, aborted transactions and repeats do happen in them."""
+    worlds = [simulate(seed) for seed in range(20)]
+
+    aborted = [
+        record
+        for world in worlds
+        for log in world.broker.logs.values()
+        for record in log
+        if record.transaction is not None and record.transaction.state == "aborted"
+    ]
+    assert aborted
+    assert sum(world.coordinators.rebalances for world in worlds) > len(worlds)
+    assert {made.kind for world in worlds for made in world.made.values()} >= {
+        "nested",
+        "halted",
+        "flaky",
+        "tight",
+    }
