@@ -12,6 +12,7 @@ from agents.core.deadlines import plan_limit
 from agents.core.recovery import row_fields
 from agents.deadlines import KIND_OF_LIMIT, DeadlineKind
 from agents.effects import Outgoing
+from agents.handlers import RESERVED_ACTION
 from agents.publication import Execution
 from agents.tables import PLAN_ITSELF, Deadline
 from schemas import codec
@@ -95,7 +96,13 @@ def _request_step(
     value = codec.encode_fields(StepRequest, fields, state.terms.format)
     headers = nested.depth_headers(plan.execution)
     request = Outgoing(f"step-requests.{queue}", step.id.encode(), value, headers)
-    state.effects.requests.append(request)
+    if step.action == RESERVED_ACTION:
+        # With its fold, not before: the child's end might else come, and be ignored,
+        # before a coordinator that takes over has admitted the parent again. The same
+        # attempt submits the same child again then, which is not answered again.
+        state.effects.records.append(request)
+    else:
+        state.effects.requests.append(request)
 
 
 def _arm_step_limit(

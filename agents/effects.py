@@ -65,7 +65,8 @@ class Effects:
     """The outcome of folding a chunk, apart from table rows.
 
     Attributes:
-        requests: sent at once; repeated by a re-fold, which is allowed.
+        requests: sent at once; repeated by a re-fold, which is allowed. Those of child
+            plans are among the records.
         records: sent in the transaction that commits the fold.
         events: sent after that transaction, never awaited (§5.0).
         ended: how many plans ended: their results make the commit urgent.

@@ -277,11 +277,11 @@ class CoordinatorHost:
     async def _offsets(self, assigned: frozenset[TP]) -> dict[TP, int]:
         positions = {
             tp: self._owned[tp.partition].state.tables.positions.get(tp.topic)
-            for tp in assigned
+            for tp in sorted(assigned)
         }
         # A partition that was kept has been checked, unless it was never started.
         stands = {tp: self._owned[tp.partition].task.next for tp in assigned}
-        fresh = [tp for tp in assigned if not stands[tp]]
+        fresh = [tp for tp in positions if not stands[tp]]
         begins = await self._check({tp: positions[tp] for tp in fresh})
         # Nothing was folded of a topic without a position: we stand where we began.
         begins |= {tp: stand[tp.topic] for tp, stand in stands.items() if stand}

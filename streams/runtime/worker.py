@@ -250,7 +250,7 @@ class WorkerHost:
 
         What lies below the end now may have been started by a former owner.
         """
-        tps = [TopicPartition(*tp) for tp in new]
+        tps = [TopicPartition(*tp) for tp in sorted(new)]
         if not tps:
             return
         monitor = self._started.monitor

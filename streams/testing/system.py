@@ -74,6 +74,7 @@ class MemorySystem:
             "audit": self._take_audit,
             "halts": self._take_halt,
             "rejected": self._take_letter,
+            "step-requests": self._request,
         }
 
     async def run(self, submission: Completed) -> PlanRun:

@@ -12,7 +12,7 @@ from typing import Any
 from aiokafka.errors import ProducerFenced
 
 from streams.runtime.producers import Entry
-from tests.simulation.processes import OWNER, SimLoop
+from tests.simulation.processes import OWNER, Process, SimLoop
 
 Place = tuple[str, int]
 """Topic and partition."""
@@ -71,7 +71,9 @@ class Broker:
         luck = self.dice.random()
         if luck < 0.9:
             return self.dice.uniform(0.0005, 0.006)
-        return self.dice.uniform(0.01, 0.3) if luck < 0.99 else self.dice.uniform(0.5, 3)
+        return (
+            self.dice.uniform(0.01, 0.3) if luck < 0.99 else self.dice.uniform(0.5, 3)
+        )
 
     def post(
         self, apply: Callable[[], Any], lane: list[float] | None = None
@@ -87,16 +89,10 @@ class Broker:
         when = self.loop.time() + self.latency()
         if lane is not None:
             when = lane[0] = max(when, lane[0] + 1e-5)
-        is_last = False
-        if process is not None and process.fuse:
-            process.fuse -= 1
-            is_last = process.fuse == 0
+        ends = _burn(process)
 
         def arrive() -> None:
-            if process is not None and process.is_dead and self.dice.random() < 0.5:
-                return  # it had not left yet
-            if is_last and process is not None and self.dice.random() < 0.5:
-                process.crash()
+            if process is not None and self._is_lost(process, ends=ends):
                 return
             try:
                 result = apply()
@@ -104,11 +100,18 @@ class Broker:
                 self.later(self.latency(), _settle, answer, None, error)
             else:
                 self.later(self.latency(), _settle, answer, result, None)
-            if is_last and process is not None:
+            if ends and process is not None:
                 process.crash()
 
         self.later(when - self.loop.time(), arrive)
         return answer
+
+    def _is_lost(self, process: Process, *, ends: bool) -> bool:
+        """Whether a request never left, as its process was at its end."""
+        if not (ends or process.is_dead) or self.dice.random() < 0.5:
+            return False
+        process.crash()
+        return True
 
     def later(self, delay: float, callback: Callable[..., None], *args: Any) -> None:
         """Do something of nobody's process."""
@@ -251,9 +254,7 @@ class Broker:
         ]
 
 
-def _settle(
-    answer: asyncio.Future[Any], result: Any, error: Exception | None
-) -> None:
+def _settle(answer: asyncio.Future[Any], result: Any, error: Exception | None) -> None:
     if answer.done():
         return
     if error is None:
@@ -261,3 +262,11 @@ def _settle(
     else:
         answer.set_exception(error)
         answer.exception()  # whoever waits for it sees it
+
+
+def _burn(process: Process | None) -> bool:
+    """Whether this is the request at which a process is to vanish."""
+    if process is None or not process.fuse:
+        return False
+    process.fuse -= 1
+    return process.fuse == 0

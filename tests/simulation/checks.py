@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from typing import Any
 
 from agents.tables import DEADLINES, ORPHANS, PLANS, POSITION, STEPS
 from schemas import codec
@@ -18,7 +19,7 @@ from schemas.steps import (
     StepWarned,
 )
 from tests.simulation.plans import Made
-from tests.simulation.world import END_S, REQUESTS, TOPICS, World
+from tests.simulation.world import END_S, PARTITIONS, REQUESTS, TOPICS, World
 
 OUTCOMES = (StepStarted, StepSucceeded, StepFailed, StepWarned, ChildEnded)
 HALT_S = 12.0
@@ -55,10 +56,12 @@ class Seen:
         for record in world.broker.committed(TOPICS.audit.name):
             self.audits[codec.decode(record.value, ExecutionAudit).plan_id] += 1
         for record in world.broker.committed(TOPICS.step_outcomes.name):
-            outcome = codec.decode(record.value, *OUTCOMES)
+            outcome: Any = codec.decode(record.value, *OUTCOMES)
             is_end = isinstance(outcome, StepSucceeded | ChildEnded)
-            if is_end and outcome.result is not None and (
-                getattr(outcome, "worker", "") != "nobody"
+            if (
+                is_end
+                and outcome.result is not None
+                and (getattr(outcome, "worker", "") != "nobody")
             ):
                 self.completed_ms.setdefault(outcome.step_id, record.timestamp)
                 self.returned[outcome.step_id].append(json.loads(outcome.result))
@@ -100,7 +103,7 @@ def _wrong(world: World, made: Made, result: PlanResult, seen: Seen) -> Iterator
         came = seen.completed_ms.get(made.steps[0]["id"])
         due = result.completed_at - result.duration_ms + made.timeout_ms
         if came is not None and came < due - 200:  # R33
-            yield f"{name} timed out, though its outcome was there {due - came} ms before"
+            yield f"{name} timed out, {due - came} ms after its outcome"
 
 
 def _letters(world: World) -> Iterator[str]:
@@ -148,15 +151,21 @@ def _rest(world: World) -> Iterator[str]:
     if left and world.loop.time() < END_S:
         yield f"rows are left: {dict(left)}"
     for topic in TOPICS.sources:
-        for record in world.broker.committed(topic):
-            at = live.get((record.partition, POSITION + topic.encode()), b"0")
-            if record.offset >= int((at or b"0").split()[0]):
-                yield f"{topic}/{record.partition} at {record.offset} is not covered"
-            if int((at or b"0").split()[0]) > len(
-                world.broker.logs[topic, record.partition]
-            ):
-                yield f"the position of {topic}/{record.partition} is past its end"
+        yield from _uncovered(world, topic, live)
     for record in world.broker.committed(REQUESTS.name):
         place = (REQUESTS.name, record.partition)
         if record.offset >= world.broker.groups.get(("workers", place), 0):
             yield f"the request at {place} {record.offset} is not covered"
+
+
+def _uncovered(
+    world: World, topic: str, live: dict[tuple[int, bytes], bytes]
+) -> Iterator[str]:
+    for number in range(PARTITIONS):
+        row = live.get((number, POSITION + topic.encode()), b"0")
+        at, end = int(row.split()[0]), len(world.broker.logs[topic, number])
+        if at > end:
+            yield f"the position of {topic}/{number} is past its end"
+        for record in world.broker.committed(topic):
+            if record.partition == number and record.offset >= at:
+                yield f"{topic}/{number} at {record.offset} is not covered"

@@ -52,7 +52,8 @@ class GroupConsumer:
 
     async def committed(self, tp: Place) -> int | None:
         key = (self.group.name, (tp[0], tp[1]))
-        return await self.broker.post(lambda: self.broker.groups.get(key))
+        found: int | None = await self.broker.post(lambda: self.broker.groups.get(key))
+        return found
 
     async def commit_offsets(self, offsets: Mapping[TP, int]) -> None:
         group, generation = self.group, self.generation
@@ -92,7 +93,7 @@ class GroupConsumer:
         self._flows = True
         self.host.start(generation, offsets)
         self._tasks += [
-            asyncio.create_task(self._read(tp, generation)) for tp in offsets
+            asyncio.create_task(self._read(tp, generation)) for tp in sorted(offsets)
         ]
 
     def begin(self, assigned: list[TP], generation: int) -> None:
@@ -132,12 +133,13 @@ class Group:
         self.generation = 0
         self._wanted = asyncio.Event()
         self.rebalances = 0
+        self._is_busy = False
 
     def join(self, consumer: GroupConsumer) -> None:
         """A member that comes back in time gets what it had."""
         name = consumer.process.name
         self.members[name] = consumer
-        if name in self.assigned and not self._wanted.is_set():
+        if name in self.assigned and not (self._is_busy or self._wanted.is_set()):
             consumer.begin(self.assigned[name], self.generation)
         else:
             self.trigger()
@@ -171,7 +173,9 @@ class Group:
             await self._wanted.wait()
             await asyncio.sleep(self.broker.dice.uniform(0.05, 0.5))
             self._wanted.clear()
+            self._is_busy = True
             await self._rebalance()
+            self._is_busy = False
 
     async def _rebalance(self) -> None:
         self.rebalances += 1

@@ -104,9 +104,7 @@ def fan(make: Maker) -> tuple[dict[str, Any], tuple[Status, ...]]:
 def flaky(make: Maker) -> tuple[dict[str, Any], tuple[Status, ...]]:
     """A step that succeeds at a later attempt, and one that waits for it."""
     first = make.step("falter", on_failure="retry", payload={"at": 3})
-    made = make.plan(
-        first, make.step("work", first), retry_policy=_retry(4, "FLAKY")
-    )
+    made = make.plan(first, make.step("work", first), retry_policy=_retry(4, "FLAKY"))
     return made, (Status.SUCCESS,)
 
 
@@ -211,11 +209,12 @@ def registry(runs: list[Ran], process: Any) -> Registry:
         await noted(step, 0.02)
         raise ActionError("BROKEN", "for ever")
 
-    for name, function in {
+    handlers: dict[str, Callable[..., Any]] = {
         "work": work,
         "falter": falter,
         "dawdle": dawdle,
         "break": fail,
-    }.items():
+    }
+    for name, function in handlers.items():
         made.add(name, function)
     return made

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from contextvars import Context, ContextVar, copy_context
-from typing import Any
+from typing import Any, TypeVarTuple
 
 from streams.testing import VirtualLoop
 
+Args = TypeVarTuple("Args")
 OWNER: ContextVar[Process | None] = ContextVar("OWNER", default=None)
 
 
@@ -81,8 +82,8 @@ class SimLoop(VirtualLoop):
 
     def call_soon(
         self,
-        callback: Callable[..., Any],
-        *args: Any,
+        callback: Callable[[*Args], object],
+        *args: *Args,
         context: Context | None = None,
     ) -> asyncio.Handle:
         within = copy_context() if context is None else context
@@ -93,8 +94,8 @@ class SimLoop(VirtualLoop):
     def call_at(
         self,
         when: float,
-        callback: Callable[..., Any],
-        *args: Any,
+        callback: Callable[[*Args], object],
+        *args: *Args,
         context: Context | None = None,
     ) -> asyncio.TimerHandle:
         within = copy_context() if context is None else context

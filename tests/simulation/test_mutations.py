@@ -1,6 +1,5 @@
 """Bugs that are planted in the real code: the simulation finds each of them."""
 
-import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from itertools import count
@@ -15,7 +14,6 @@ from agents.core.states import StepState
 from agents.deadlines import DeadlineHeap, DeadlineKind
 from agents.scheduling import Window
 from agents.tables import DEADLINES, REGISTRY, STEPS, Tables
-from streams.runtime import commit, coordinator, replay
 from streams.runtime.commit import GroupCommit, Pending
 from streams.runtime.coordinator import CoordinatorHost
 from streams.runtime.partition import PartitionTask
@@ -65,7 +63,7 @@ def fold_a_repeated_success_again(patch: Patch) -> None:
         return folding._request(progress, ready)
 
     key = (StepState.COMPLETED, Succeeded)
-    patch.setitem(folding.STEP_FOLDS, key, again)  # type: ignore[arg-type]
+    patch.setitem(folding.STEP_FOLDS, key, again)
 
 
 def fire_limits_before_the_backlog_is_folded(patch: Patch) -> None:

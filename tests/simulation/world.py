@@ -85,8 +85,9 @@ class World:
 
     def _coordinator(self, consumer: GroupConsumer) -> CoordinatorHost:
         terms = coordinator_terms(SETTINGS, TOPICS)
-        get: Any = lambda: consumer
-        return CoordinatorHost(SETTINGS, TOPICS, terms, get, lambda _: None)
+        return CoordinatorHost(
+            SETTINGS, TOPICS, terms, _giving(consumer), lambda _: None
+        )
 
     def _worker(self, consumer: GroupConsumer) -> WorkerHost:
         process = consumer.process
@@ -101,11 +102,12 @@ class World:
                 fatal=exits.die,
                 submit=sender.submit,
                 clock=now_ms,
-                on_room=lambda: host.on_room(),
+                on_room=lambda: host.on_room(),  # noqa: PLW0108 - there is no host yet
             )
 
-        get: Any = lambda: consumer
-        host = WorkerHost(SETTINGS, TOPICS, make_engine, get, lambda _: None)
+        host = WorkerHost(
+            SETTINGS, TOPICS, make_engine, _giving(consumer), lambda _: None
+        )
         return host
 
     def _ended(self, consumer: GroupConsumer) -> None:
@@ -148,8 +150,10 @@ class World:
         consumer = self.live[name]
         process = consumer.process
         kind = self.dice.choice(
-            ("crash", "crash", "fuse", "fuse", "pause", "pause", "replace")
-            + ("rebalance", "clock", "repeat", "forge", "again")
+            (
+                *("crash", "crash", "fuse", "fuse", "pause", "pause", "replace"),
+                *("rebalance", "clock", "repeat", "forge", "again"),
+            )
         )
         self.faults.append(f"{self.loop.time():.3f} {kind} {name}")
         if kind == "crash":
@@ -262,6 +266,10 @@ class World:
         return self.made.keys() <= ended
 
 
+def _giving(consumer: GroupConsumer) -> Any:
+    return lambda: consumer
+
+
 def now_ms() -> int:
     """The clock of the running process."""
     loop, process = asyncio.get_running_loop(), OWNER.get()
@@ -354,5 +362,5 @@ def _clean_up(loop: SimLoop) -> None:
         for task in loop.tasks:
             task._log_destroy_pending = False  # type: ignore[attr-defined]
             with suppress(BaseException):
-                task.get_coro().close()  # type: ignore[union-attr]
+                task.get_coro().close()
         loop.close()

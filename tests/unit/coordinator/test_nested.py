@@ -383,3 +383,17 @@ def test_a_parent_is_told_in_either_format(fmt: codec.Format, fails: bool) -> No
     effects = bench.fail(request, BROKEN) if fails else bench.succeed(request)
     ended = result(family.tell(effects))
     assert ended.status is (Status.FAILURE if fails else Status.SUCCESS)
+
+
+def test_a_child_is_asked_for_in_the_transaction_of_its_parents_fold() -> None:
+    """Sent before, it might end before a coordinator that takes over knows its parent.
+
+    The end would then be ignored, and a child that is submitted again by the same
+    attempt is not answered twice: the parent would wait until its limit.
+    """
+    asked = Bench().admit(submission(steps([], action="execute_plan")))
+    others = Bench().admit(submission(steps([])))
+
+    assert [record.topic for record in asked.records] == ["step-requests.default"]
+    assert not asked.requests
+    assert [record.topic for record in others.requests] == ["step-requests.default"]
