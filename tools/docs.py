@@ -20,6 +20,7 @@ from streams.topics import Requirement, Rule, Topic, Topics
 from tools.contract_map import ROOT, Test, groups, tests_by_rule
 from tools.contract_map import Rule as ContractRule
 from tools.settings_map import sections
+from tools.truth_table import rows as ending_rows
 
 DOCS = ROOT / "docs"
 _PART = re.compile(
@@ -49,6 +50,12 @@ def _needs(requirement: Requirement) -> str:
     if requirement.rule is Rule.FREE:
         return f"`{requirement.name}={requirement.value}` at first"
     return f"`{requirement.name}{_SIGNS[requirement.rule]}{requirement.value}`"
+
+
+def endings() -> str:
+    """How plans end, as the core says."""
+    head = "Steps | `on_failure` | What happens | Result | Executed | Error"
+    return _table(head, list(ending_rows()))
 
 
 def step_states() -> str:
@@ -145,6 +152,7 @@ def gaps() -> str:
 
 PARTS: Mapping[str, Callable[[], str]] = {
     "topics": topics,
+    "endings": endings,
     "step-states": step_states,
     "plan-states": plan_states,
     "settings": settings,
