@@ -133,7 +133,7 @@ def rows() -> Iterator[str]:
 def _submission(case: Case) -> dict[str, Any]:
     policy = next((p for p in ("retry", "skip") if f"`{p}`" in case.policy), "halt")
     ids = [f"00000000-0000-4000-8000-{n:012x}" for n in range(1 + case.second)]
-    steps = [
+    steps: list[dict[str, Any]] = [
         {"id": each, "action": "any", "payload": "{}", "on_failure": policy}
         for each in ids
     ]
