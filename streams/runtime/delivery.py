@@ -147,6 +147,11 @@ class ChunkConsumer(Consumer):
         except self.consumer_stopped_errors:
             if not self.app.should_stop:
                 raise
+        except asyncio.CancelledError:
+            # Told to stop while it waited for an assignment. Faust would take that
+            # for a crash if the group is rebalancing, and the process would exit 1.
+            if not fetcher._stopped.is_set():
+                raise
 
     async def _fetch_and_hand_out(self) -> None:
         generation = self.app.consumer_generation_id

@@ -11,19 +11,16 @@ from typing import Any, NamedTuple
 import aiokafka.producer.sender
 from aiokafka import AIOKafkaProducer
 from aiokafka.client import AIOKafkaClient
-from aiokafka.errors import (
-    KafkaConnectionError,
-    NodeNotReadyError,
-    RequestTimedOutError,
-)
+from aiokafka.errors import RequestTimedOutError
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 from streams.config import Settings
 
 BATCH_BYTES = 512 * 1024
 REQUEST_BYTES = 16 * 1024 * 1024
-AWAY_S = 0.1
-"""The pause before a broker that could not be reached is tried again."""
+AWAY_S, LONG_AWAY_S = 0.1, 0.5
+"""The pause before a broker that could not be reached is tried again: at first, and
+when that has doubled a few times."""
 UNANSWERED_MS = 15_000
 """How long a request waits on a connection that says nothing, before it makes another.
 
@@ -71,9 +68,8 @@ def transactional_producer(
         retry_backoff_ms=5,
         linger_ms=0,
     )
-    _be_patient(producer)
     doubt_silence(producer.client)
-    return producer
+    return _be_patient(producer)
 
 
 def idempotent_producer(settings: Settings) -> AIOKafkaProducer:
@@ -87,7 +83,7 @@ def idempotent_producer(settings: Settings) -> AIOKafkaProducer:
         linger_ms=0,
     )
     doubt_silence(producer.client)
-    return producer
+    return _be_patient(producer)
 
 
 def best_effort_producer(settings: Settings) -> AIOKafkaProducer:
@@ -96,7 +92,7 @@ def best_effort_producer(settings: Settings) -> AIOKafkaProducer:
     An idempotent one retries for ever, and after a refusal, which leaves a gap in the
     sequence of a partition, nothing more is taken from it there.
     """
-    return AIOKafkaProducer(
+    producer = AIOKafkaProducer(
         **settings.connection(),
         **_sizes(settings),
         enable_idempotence=False,
@@ -104,6 +100,7 @@ def best_effort_producer(settings: Settings) -> AIOKafkaProducer:
         retry_backoff_ms=20,
         linger_ms=0,
     )
+    return _be_patient(producer)
 
 
 def _sizes(settings: Settings) -> dict[str, int]:
@@ -137,24 +134,30 @@ def doubt_silence(client: AIOKafkaClient) -> None:
     client.send = send_doubtfully
 
 
-def _be_patient(producer: AIOKafkaProducer) -> None:
+def _be_patient(producer: AIOKafkaProducer) -> AIOKafkaProducer:
     """Make attempts to reach a broker that is away rarer than its quick retries.
 
     A producer has one back-off for all that it tries again. What suits transactions
     that follow one another, 5 ms, would be thousands of attempts to connect a second,
-    each with a log line, from all partitions of a coordinator together.
+    each with a log line, from all producers of a process together: enough to keep a
+    broker on the same machine from starting.
     """
     client = producer.client
-    send = client.send
+    connect = client._get_conn
+    pauses_s: dict[int, float] = {}
 
-    async def send_patiently(*args: Any, **options: Any) -> Any:
-        try:
-            return await send(*args, **options)
-        except (NodeNotReadyError, KafkaConnectionError):
-            await asyncio.sleep(AWAY_S)
-            raise
+    async def connect_patiently(node_id: int, **options: Any) -> Any:
+        connection = await connect(node_id, **options)
+        if connection is None:
+            pause_s = pauses_s.get(node_id, AWAY_S)
+            pauses_s[node_id] = min(2 * pause_s, LONG_AWAY_S)
+            await asyncio.sleep(pause_s)
+        else:
+            pauses_s.pop(node_id, None)
+        return connection
 
-    client.send = send_patiently
+    client._get_conn = connect_patiently
+    return producer
 
 
 async def send_entries(

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -11,34 +13,41 @@ from aiokafka.errors import NodeNotReadyError, RequestTimedOutError
 from streams.config import Settings
 from streams.runtime import producers
 from streams.runtime.producers import (
+    best_effort_producer,
     doubt_silence,
     idempotent_producer,
     transactional_producer,
 )
 
+MAKERS: list[Callable[[Settings], Any]] = [
+    lambda settings: transactional_producer(settings, "some-id"),
+    idempotent_producer,
+    best_effort_producer,
+]
 
+
+@pytest.mark.parametrize("make", MAKERS)
 def test_a_broker_that_is_away_is_not_tried_in_a_rush(
-    monkeypatch: pytest.MonkeyPatch,
+    make: Callable[[Settings], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Quick retries are for transactions, not for connecting: one pause each."""
-    monkeypatch.setattr(producers, "AWAY_S", 0.2)
+    """Quick retries are for transactions, not for connecting: ever longer pauses."""
+    monkeypatch.setattr(producers, "AWAY_S", 0.1)
+    monkeypatch.setattr(producers, "LONG_AWAY_S", 0.2)
 
-    async def seconds_of(producer: Any) -> float:
-        began = time.monotonic()
-        with pytest.raises(NodeNotReadyError):
-            await producer.client.send(7, None)
+    async def scenario() -> list[float]:
+        producer = make(Settings.load(broker="127.0.0.1:1"))
         producer._closed = True  # it was never started
-        return time.monotonic() - began
+        times = [time.monotonic()]
+        for _ in range(4):
+            with pytest.raises(NodeNotReadyError):
+                await producer.client.send(7, None)
+            times.append(time.monotonic())
+        return times
 
-    async def scenario() -> tuple[float, float]:
-        settings = Settings.load(broker="127.0.0.1:1")
-        transactional = transactional_producer(settings, "some-id")
-        plain = idempotent_producer(settings)
-        return await seconds_of(transactional), await seconds_of(plain)
-
-    patient, plain = asyncio.run(scenario())
-    assert patient >= 0.2
-    assert plain < patient
+    times = asyncio.run(scenario())
+    pauses = [later - earlier for earlier, later in pairwise(times)]
+    assert pauses[0] >= 0.1
+    assert all(0.2 <= pause < 2 for pause in pauses[1:])
 
 
 def test_a_silent_broker_loses_all_its_connections() -> None:
