@@ -35,9 +35,11 @@ lint: setup ## Run the linters and type checkers alone
 docs: setup ## Make the generated parts of docs/ anew
 	@$(BIN)/python -m tools.docs
 
-chaos: setup ## Kill all that can be killed under load, and check (SECONDS=120 SEED=7)
+chaos: setup ## Do all faults under load, and check (SECONDS=1900 SEED=7 REPORT=run.json)
 	@PLANSTREAM_CHAOS_SECONDS=$(SECONDS) PLANSTREAM_CHAOS_SEED=$(SEED) \
-	  $(BIN)/pytest tests/chaos --capture=no --show-capture=no $(ARGS)
+	  PLANSTREAM_CHAOS_RATE=$(RATE) PLANSTREAM_CHAOS_BROKERS=$(BROKERS) \
+	  PLANSTREAM_CHAOS_REPORT=$(REPORT) \
+	  $(BIN)/pytest tests/chaos/test_chaos.py --capture=no --show-capture=no $(ARGS)
 
 bench: setup ## Measure throughput and latency on this machine
 	@$(BIN)/python -m benchmarks $(ARGS)

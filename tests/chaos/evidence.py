@@ -1,4 +1,4 @@
-"""What lies on the topics when all is over."""
+"""What lies on the topics when all is over, read committed."""
 
 from __future__ import annotations
 
@@ -6,153 +6,171 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from agents.nested import PARENT
+from agents.tables import DEADLINES, ORPHANS, PLANS, STEPS, plan_id_of
 from schemas import codec
-from schemas.context import PlanSubmission
-from schemas.events import PlanExecutionEvent
-from schemas.results import ExecutionAudit, PlanResult
-from schemas.steps import ExecutionHalted, StepFailed, StepStarted, StepSucceeded
-from streams.topics import Topic
-from tests.integration.invariants import OUTCOMES, lag, rows_left
+from schemas.decode_error import DecodeError
+from schemas.identity import peek_ids
+from schemas.results import PlanResult
+from schemas.steps import ExecutionHalted, StepRequest
+from streams.topics import Topic, partition_of
+from tests.chaos.foreign import FORGED, REASON, STRAY, header
+from tests.chaos.made import Place
+from tests.chaos.reading import count, read
+from tests.chaos.trails import Trails
 from tests.integration.system import System
 
-
-class Place(NamedTuple):
-    """Where on the plans topic a submission lies."""
-
-    partition: int
-    offset: int
+NAMES = {PLANS: "plans", STEPS: "steps", DEADLINES: "deadlines", ORPHANS: "orphans"}
+Source = tuple[str, int, int]
+"""A topic, a partition of it, an offset."""
 
 
-@dataclass
-class StepTrail:
-    """What workers told of one step."""
+class Told(NamedTuple):
+    """What was published of a plan's end, apart from its result."""
 
-    began: int | None = None
-    """When the first of its attempts began, Unix ms."""
-    completed: int | None = None
-    """When the first that succeeded ended, Unix ms."""
-    returned: set[str] = field(default_factory=set)
-    """What its runs returned; a crash may have made that of the first one void."""
-    failures: int = 0
+    place: Place
+    status: str
 
 
 @dataclass
 class Evidence:
-    """Everything that the checks look at, read committed."""
+    """What the checks look at; results are checked one by one, and not kept."""
 
-    first: dict[str, Place]
+    first: dict[str, Place] = field(default_factory=dict)
     """The first submission of each plan."""
-    others: dict[Place, str | None]
-    """Later ones, and None for what cannot be read: these become dead letters."""
-    results: dict[str, list[PlanResult]]
-    audits: dict[str, list[ExecutionAudit]]
-    events: dict[str, list[PlanExecutionEvent]]
-    halts: Counter[str]
-    letters: dict[Place, list[str]]
-    """The reasons of the dead letters of each submission."""
-    steps: dict[str, StepTrail]
-    outcomes: int
-    aborted_results: int
+    lying: dict[Place, str | None] = field(default_factory=dict)
+    """The plan of each record of the plans topic, None if it is no submission."""
+    letters_due: dict[Source, str] = field(default_factory=dict)
+    """What must become a dead letter, and why."""
+    letters: dict[Source, list[str]] = field(default_factory=lambda: defaultdict(list))
+    strays: Counter[str] = field(default_factory=Counter)
+    """How often each stray lies where it belongs."""
+    trails: Trails = field(default_factory=Trails)
+    statuses: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    audits: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    events: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    halts: Counter[str] = field(default_factory=Counter)
+    requests: int = 0
+    repeated_requests: int = 0
+    aborted_results: int = 0
     """Results that only a read_uncommitted reader sees."""
-    aborted_rows: int
+    aborted_rows: int = 0
     """Rows of the changelog that only a read_uncommitted reader sees."""
-    rows: Counter[str]
-    lag: int
-    commits: dict[int, list[int]]
-    """When rows were written to each changelog partition, Unix ms."""
+    rows: Counter[str] = field(default_factory=Counter)
+    """Rows left, but for the registry."""
+    orphans: list[str] = field(default_factory=list)
+    """Children whose parents ended before they came: remembered for a while."""
 
-    @classmethod
-    async def gather(cls, system: System) -> Evidence:
-        """Read all topics."""
-        topics = system.topics
-        first, others = _submissions(await system.read(topics.plans))
-        outcomes = await system.read(topics.step_outcomes)
-        results = await system.read(*topics.results)
-        changelog = await system.read(topics.changelog)
-        halts = await system.read(topics.halts)
-        return cls(
-            first=first,
-            others=others,
-            results=_by_plan(results, PlanResult),
-            audits=_by_plan(await system.read(topics.audit), ExecutionAudit),
-            events=_by_plan(await system.read(topics.events), PlanExecutionEvent),
-            halts=Counter(
-                codec.decode(each.value, ExecutionHalted).plan_id for each in halts
-            ),
-            letters=_letters(await system.read(topics.rejected), topics.plans.name),
-            steps=_steps(outcomes),
-            outcomes=len(outcomes),
-            aborted_results=await _written(system, *topics.results) - len(results),
-            aborted_rows=await _written(system, topics.changelog) - len(changelog),
-            rows=await rows_left(system),
-            lag=await lag(system),
-            commits=_times(changelog),
-        )
+    def due(self, source: Any, reason: str) -> None:
+        """Note that a record must become a dead letter."""
+        self.letters_due[source.topic, source.partition, source.offset] = reason
 
 
-async def _written(system: System, *topics: Topic) -> int:
-    """How many records lie on topics, those of aborted transactions included."""
-    return len(await system.read(*topics, committed=False))
+class Gatherer:
+    """Reads the topics, in the order in which the checks want them."""
+
+    def __init__(self, system: System) -> None:
+        self.seen = Evidence()
+        self._system = system
+        self._topics = system.topics
+
+    async def submissions(self) -> None:
+        """Read the plans topic, and who was refused."""
+        async for record in read(self._system, self._topics.plans):
+            self._submission(record)
+        async for record in read(self._system, self._topics.rejected):
+            headers = dict(record.headers)
+            source = (
+                headers["source-topic"].decode(),
+                int(headers["source-partition"]),
+                int(headers["source-offset"]),
+            )
+            self.seen.letters[source].append(headers["reason"].decode())
+
+    def _submission(self, record: Any) -> None:
+        seen, place = self.seen, Place(record.partition, record.offset)
+        seen.lying[place] = None
+        if reason := header(record, REASON):
+            seen.due(record, reason)
+            return
+        ids = peek_ids(record.value)
+        assert ids is not None, record
+        plan_id = seen.lying[place] = ids.plan_id
+        stray = header(record, STRAY)
+        partitions = self._topics.plans.partitions
+        if record.partition != partition_of(plan_id.encode(), partitions):
+            seen.strays[stray or f"unmarked: {place}"] += 0
+            return
+        if stray is not None:
+            seen.strays[stray] += 1
+        if plan_id not in seen.first:
+            seen.first[plan_id] = place
+        elif not any(name == PARENT for name, _ in record.headers):
+            seen.due(record, "DUPLICATE_EXECUTION")
+
+    async def outcomes(self) -> None:
+        """Read what workers were asked, and what they told."""
+        async for record in read(self._system, self._topics.step_outcomes):
+            self.seen.trails.take(record)
+        for source in self.seen.trails.unreadable:
+            self.seen.letters_due[source] = "unreadable"
+        async for record in read(self._system, self._topics.commands):
+            if header(record, REASON) is not None:
+                self.seen.due(record, "unreadable")
+        await self._requests()
+
+    async def _requests(self) -> None:
+        asked: set[int] = set()
+        async for record in read(self._system, *self._topics.requests.values()):
+            if header(record, FORGED) is not None:
+                continue
+            try:
+                _, fields = codec.decode_fields(record.value, StepRequest)
+            except DecodeError:
+                self.seen.due(record, "unreadable")
+                continue
+            self.seen.requests += 1
+            asked.add(hash((fields["step_id"], fields["attempt"])))
+        self.seen.repeated_requests = self.seen.requests - len(asked)
+
+    async def traces(self) -> None:
+        """Read audits, events and halts."""
+        for topic, into, name in (
+            (self._topics.audit, self.seen.audits, "outcome"),
+            (self._topics.events, self.seen.events, "status"),
+        ):
+            async for record in read(self._system, topic):
+                _, fields = codec.decode_fields(record.value, *topic.values)
+                into[fields["plan_id"]].append(str(fields[name]))
+        async for record in read(self._system, self._topics.halts):
+            if header(record, REASON) is None:
+                _, fields = codec.decode_fields(record.value, ExecutionHalted)
+                self.seen.halts[fields["plan_id"]] += 1
+
+    async def state(self) -> None:
+        """Read the changelog."""
+        rows: dict[bytes, bool] = {}
+        committed = 0
+        async for record in read(self._system, self._topics.changelog):
+            rows[record.key] = record.value is not None
+            committed += 1
+        left = [key for key, live in rows.items() if live and key[:1] in NAMES]
+        self.seen.rows.update(NAMES[key[:1]] for key in left)
+        orphans = [key[1:] for key in left if key[:1] == ORPHANS]
+        self.seen.orphans = [plan_id_of(key) for key in orphans]
+        written = await count(self._system, self._topics.changelog)
+        self.seen.aborted_rows = written - committed
+
+    async def aborted_results(self) -> None:
+        """Count the results that nobody may see."""
+        committed = sum(map(len, self.seen.statuses.values()))
+        written = await count(self._system, *self._topics.results)
+        self.seen.aborted_results = written - committed
 
 
-def _submissions(
-    records: list[Any],
-) -> tuple[dict[str, Place], dict[Place, str | None]]:
-    first: dict[str, Place] = {}
-    others: dict[Place, str | None] = {}
-    for record in records:
-        place = Place(record.partition, record.offset)
-        try:
-            _, fields = codec.decode_fields(record.value, PlanSubmission)
-        except codec.DecodeError:
-            others[place] = None
-            continue
-        plan_id = fields["plan"]["id"]
-        if first.setdefault(plan_id, place) != place:
-            others[place] = plan_id
-    return first, others
-
-
-def _by_plan(records: list[Any], model: Any) -> dict[str, list[Any]]:
-    found: dict[str, list[Any]] = defaultdict(list)
-    for record in records:
-        decoded = codec.decode(record.value, model)
-        found[decoded.plan_id].append(decoded)
-    return found
-
-
-def _letters(records: list[Any], plans: str) -> dict[Place, list[str]]:
-    found: dict[Place, list[str]] = defaultdict(list)
-    for record in records:
-        headers = dict(record.headers)
-        place = Place(int(headers["source-partition"]), int(headers["source-offset"]))
-        reason = headers["reason"].decode()
-        if headers["source-topic"].decode() != plans:
-            place, reason = Place(-1, -1), f"{reason}: {headers}"
-        found[place].append(reason)
-    return found
-
-
-def _steps(records: list[Any]) -> dict[str, StepTrail]:
-    found: dict[str, StepTrail] = defaultdict(StepTrail)
-    for record in records:
-        outcome = codec.decode(record.value, *OUTCOMES)
-        trail = found[outcome.step_id]
-        if isinstance(outcome, StepStarted | StepSucceeded | StepFailed):
-            trail.began = _earlier(trail.began, outcome.started_at)
-        if isinstance(outcome, StepSucceeded):
-            trail.completed = _earlier(trail.completed, outcome.ended_at)
-            trail.returned.add(outcome.result)
-        trail.failures += isinstance(outcome, StepFailed)
-    return found
-
-
-def _earlier(known: int | None, instant: int) -> int:
-    return instant if known is None else min(known, instant)
-
-
-def _times(records: list[Any]) -> dict[int, list[int]]:
-    found: dict[int, list[int]] = defaultdict(list)
-    for record in records:
-        found[record.partition].append(record.timestamp)
-    return {number: sorted(times) for number, times in found.items()}
+async def results(system: System) -> Any:
+    """Every committed result, as the fields of a PlanResult."""
+    topics: tuple[Topic, ...] = system.topics.results
+    async for record in read(system, *topics):
+        _, fields = codec.decode_fields(record.value, PlanResult)
+        yield fields

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import time
 import uuid
 from contextlib import suppress
@@ -13,6 +14,7 @@ from typing import Any
 from agents import ActionError, StepContext, action
 
 CLING_S = 3.0
+SPARE_BYTES, HUNGER_BYTES = 64 * 2**20, 512 * 2**20
 
 
 def token(step: StepContext) -> str:
@@ -85,3 +87,30 @@ async def perish(step: StepContext, payload: dict[str, Any]) -> str:
 def perish_alone(step: StepContext, payload: dict[str, Any]) -> str:
     """Take the process of this handler down."""
     os._exit(9)
+
+
+@action("block")
+async def block(step: StepContext, payload: dict[str, Any]) -> str:
+    """Hold up the worker's loop for `ms` milliseconds."""
+    time.sleep(payload["ms"] / 1000)  # noqa: ASYNC251 - the fault that is meant
+    return token(step)
+
+
+@action("warn")
+async def warn(step: StepContext, payload: dict[str, Any]) -> str:
+    """Warn `count` times."""
+    for number in range(payload["count"]):
+        step.warn("LOW", f"warning {number}")
+    return token(step)
+
+
+@action("devour")
+def devour(step: StepContext, payload: dict[str, Any]) -> str:
+    """Ask for more memory than this process may have for the moment."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + SPARE_BYTES, hard))
+    try:
+        return f"{token(step)} {len(bytearray(HUNGER_BYTES))}"
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))

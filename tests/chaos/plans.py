@@ -4,59 +4,29 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from schemas.errors import ErrorCode
 from schemas.results import Status
+from tests.chaos.made import Draft, Ending, Plan, Step
 from tests.integration.plans import new_id, step, submission
 
 PATIENCE_MS = 240_000
 """The limit of plans that must end by themselves: longer than any outage."""
 LATE = (ErrorCode.PLAN_TIMEOUT, ErrorCode.DEADLINE_EXCEEDED)
 HALTED = (ErrorCode.EXECUTION_HALTED,)
-Step = dict[str, Any]
+LONG = {"ms": 60_000}
+"""Of steps that are to be stopped: longer than what stops them may be delayed."""
+HOUR_MS = 3_600_000
+MAX_BYTES = 262_144
+"""The limit of submissions in these runs: so that too large is not too much."""
+
+Recipe = Callable[[random.Random, Path], Draft]
 
 
-@dataclass(frozen=True)
-class Ending:
-    """How a plan must end, whatever happens around it.
-
-    Attributes:
-        completed: How many steps complete; None when that is a matter of luck.
-        codes: The codes that its error may have; none when there is no error.
-    """
-
-    status: Status
-    completed: int | None = None
-    codes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Made:
-    """A submission, and how it must end."""
-
-    kind: str
-    submission: dict[str, Any]
-    ending: Ending
-
-    @property
-    def plan_id(self) -> str:
-        """The plan's id."""
-        return str(self.submission["plan"]["id"])
-
-    @property
-    def steps(self) -> list[Step]:
-        """The plan's steps."""
-        found: list[Step] = self.submission["plan"]["steps"]
-        return found
-
-
-Recipe = Callable[[random.Random, Path], tuple[dict[str, Any], Ending]]
-
-
-def _plan(*steps: Step, **of_plan: Any) -> dict[str, Any]:
+def whole(*steps: Step, **of_plan: Any) -> Plan:
+    """A submission of a plan with these steps, with a patient limit."""
     return submission(*steps, **{"timeout_ms": PATIENCE_MS, **of_plan})
 
 
@@ -69,164 +39,184 @@ def _retry(attempts: int, *codes: str) -> dict[str, Any]:
     }
 
 
-def _success(*steps: Step, **of_plan: Any) -> tuple[dict[str, Any], Ending]:
-    return _plan(*steps, **of_plan), Ending(Status.SUCCESS, len(steps))
+def success(*steps: Step, **of_plan: Any) -> Draft:
+    """A plan that completes."""
+    return Draft(whole(*steps, **of_plan), Ending(Status.SUCCESS, len(steps)))
 
 
-def _failure(
+def failure(
     completed: int | None, codes: tuple[str, ...], *steps: Step, **of_plan: Any
-) -> tuple[dict[str, Any], Ending]:
-    return _plan(*steps, **of_plan), Ending(Status.FAILURE, completed, codes)
+) -> Draft:
+    """A plan that fails."""
+    return Draft(whole(*steps, **of_plan), Ending(Status.FAILURE, completed, codes))
 
 
-def _work(dice: random.Random, most_ms: int = 250) -> dict[str, int]:
+def partial(completed: int, code: str, *steps: Step, **of_plan: Any) -> Draft:
+    """A plan of which so many steps complete."""
+    return Draft(whole(*steps, **of_plan), Ending(Status.PARTIAL, completed, (code,)))
+
+
+def work(dice: random.Random, most_ms: int = 250) -> dict[str, int]:
+    """The payload of a step that takes a while."""
     return {"ms": dice.randint(0, most_ms)}
 
 
-def chain(dice: random.Random, _: Path) -> tuple[dict[str, Any], Ending]:
+def chain(dice: random.Random, _: Path) -> Draft:
     """Steps one after the other."""
     steps: list[Step] = []
     for _number in range(dice.randint(2, 6)):
-        steps.append(step("work", _work(dice), tuple(steps[-1:])))
-    return _success(*steps)
+        steps.append(step("work", work(dice), tuple(steps[-1:])))
+    return success(*steps)
 
 
-def fan(dice: random.Random, _: Path) -> tuple[dict[str, Any], Ending]:
+def fan(dice: random.Random, _: Path) -> Draft:
     """One step, several beside each other, one that waits for them."""
-    first = step("work", _work(dice))
+    first = step("work", work(dice))
     middle = [
-        step("work", _work(dice), (first,)) for _number in range(dice.randint(2, 8))
+        step("work", work(dice), (first,)) for _number in range(dice.randint(2, 8))
     ]
-    return _success(first, *middle, step("work", _work(dice), tuple(middle)))
+    return success(first, *middle, step("work", work(dice), tuple(middle)))
 
 
-def slow(dice: random.Random, _: Path) -> tuple[dict[str, Any], Ending]:
+def slow(dice: random.Random, _: Path) -> Draft:
     """Steps that are long enough to be announced."""
     first = step("work", {"ms": dice.randint(800, 2500)})
-    return _success(first, step("work", {"ms": dice.randint(800, 2500)}, (first,)))
+    return success(first, step("work", {"ms": dice.randint(800, 2500)}, (first,)))
 
 
-def plain(dice: random.Random, _: Path) -> tuple[dict[str, Any], Ending]:
+def plain(dice: random.Random, _: Path) -> Draft:
     """Plain functions, in processes of their own."""
-    first = step("grind", _work(dice))
-    return _success(first, step("work", _work(dice), (first,)))
+    first = step("grind", work(dice))
+    return success(first, step("work", work(dice), (first,)))
 
 
-def flaky(dice: random.Random, _: Path) -> tuple[dict[str, Any], Ending]:
+def flaky(dice: random.Random, _: Path) -> Draft:
     """A step that succeeds at a later attempt, and one that waits for it."""
     payload = {"succeeds_at": dice.randint(2, 4)}
     first = step("falter", payload, on_failure="retry")
-    second = step("work", _work(dice), (first,))
-    return _success(first, second, retry_policy=_retry(4, "FLAKY"))
+    second = step("work", work(dice), (first,))
+    return success(first, second, retry_policy=_retry(4, "FLAKY"))
 
 
-def late_once(dice: random.Random, _: Path) -> tuple[dict[str, Any], Ending]:
+def late_once(dice: random.Random, _: Path) -> Draft:
     """A step that runs into its limit once, and is retried."""
     late = step("dawdle", timeout_ms=dice.randint(300, 1200), on_failure="retry")
-    return _success(late, retry_policy=_retry(20, ErrorCode.STEP_TIMEOUT))
+    return success(late, retry_policy=_retry(20, ErrorCode.STEP_TIMEOUT))
 
 
-def exhausted(dice: random.Random, _: Path) -> tuple[dict[str, Any], Ending]:
+def exhausted(dice: random.Random, _: Path) -> Draft:
     """A step whose attempts all fail beside one that completes."""
-    steps = (step("break", on_failure="retry"), step("work", _work(dice)))
-    made = _plan(*steps, retry_policy=_retry(3, "BROKEN"))
-    return made, Ending(Status.PARTIAL, 1, ("BROKEN",))
+    steps = (step("break", on_failure="retry"), step("work", work(dice)))
+    return partial(1, "BROKEN", *steps, retry_policy=_retry(3, "BROKEN"))
 
 
-def skipped(dice: random.Random, _: Path) -> tuple[dict[str, Any], Ending]:
+def skipped(dice: random.Random, _: Path) -> Draft:
     """A step that is skipped beside two that complete."""
-    good = step("work", _work(dice))
-    made = _plan(
-        step("break", on_failure="skip"), good, step("work", _work(dice), (good,))
-    )
-    return made, Ending(Status.PARTIAL, 2, (ErrorCode.STEP_SKIPPED,))
+    good = step("work", work(dice))
+    steps = (step("break", on_failure="skip"), good)
+    last = step("work", work(dice), (good,))
+    return partial(2, ErrorCode.STEP_SKIPPED, *steps, last)
 
 
-def halted(dice: random.Random, _: Path) -> tuple[dict[str, Any], Ending]:
+def halted(dice: random.Random, _: Path) -> Draft:
     """A step that ends its plan while another runs for long."""
-    first = step("work", _work(dice))
+    first = step("work", work(dice))
     bad = step("break", after=(first,), on_failure="halt")
-    return _failure(1, HALTED, first, bad, step("work", {"ms": 120_000}))
+    return failure(1, HALTED, first, bad, step("work", LONG))
 
 
-def nothing(dice: random.Random, _: Path) -> tuple[dict[str, Any], Ending]:
+def nothing(dice: random.Random, _: Path) -> Draft:
     """Steps that are all skipped."""
     steps = [step("break", on_failure="skip") for _number in range(dice.randint(1, 3))]
-    return _failure(0, HALTED, *steps)
+    return failure(0, HALTED, *steps)
 
 
-def unresolved(dice: random.Random, _: Path) -> tuple[dict[str, Any], Ending]:
+def unresolved(dice: random.Random, _: Path) -> Draft:
     """A step that waits for one that is skipped."""
     bad = step("break", on_failure="skip")
     codes = (ErrorCode.DEPENDENCY_UNRESOLVED,)
-    return _failure(0, codes, bad, step("work", _work(dice), (bad,)))
+    return failure(0, codes, bad, step("work", work(dice), (bad,)))
 
 
-def too_slow(dice: random.Random, _: Path) -> tuple[dict[str, Any], Ending]:
+def too_slow(dice: random.Random, _: Path) -> Draft:
     """A step that runs into its limit."""
-    bad = step("work", {"ms": 60_000}, timeout_ms=dice.randint(300, 1500))
-    return _failure(0, (ErrorCode.STEP_TIMEOUT,), bad)
+    bad = step("work", LONG, timeout_ms=dice.randint(300, 1500))
+    return failure(0, (ErrorCode.STEP_TIMEOUT,), bad)
 
 
-def clinging(dice: random.Random, _: Path) -> tuple[dict[str, Any], Ending]:
+def clinging(dice: random.Random, _: Path) -> Draft:
     """A step that runs into its limit, and ignores it."""
     bad = step("cling", timeout_ms=dice.randint(300, 1500))
-    return _failure(0, (ErrorCode.STEP_TIMEOUT,), bad)
+    return failure(0, (ErrorCode.STEP_TIMEOUT,), bad)
 
 
-def overdue(dice: random.Random, _: Path) -> tuple[dict[str, Any], Ending]:
+def overdue(dice: random.Random, _: Path) -> Draft:
     """A plan that runs into its limit."""
     limit_ms = dice.randint(1000, 3000)
-    return _failure(0, LATE, step("work", {"ms": 60_000}), timeout_ms=limit_ms)
+    draft = failure(0, LATE, step("work", LONG), timeout_ms=limit_ms)
+    started_at = draft.submission["started_at"]
+    draft.submission["deadline_ms"] = started_at + limit_ms + 500
+    return draft
 
 
-def unknown(dice: random.Random, _: Path) -> tuple[dict[str, Any], Ending]:
+def unknown(dice: random.Random, _: Path) -> Draft:
     """A step that nobody can run."""
-    return _failure(0, (ErrorCode.ACTION_NOT_FOUND,), step("nobody-has-this"))
+    return failure(0, (ErrorCode.ACTION_NOT_FOUND,), step("nobody-has-this"))
 
 
-def refused(dice: random.Random, _: Path) -> tuple[dict[str, Any], Ending]:
+def refused(dice: random.Random, _: Path) -> Draft:
     """A plan without what it requires."""
-    made = _plan(step("work", _work(dice)), context_requirements=["missing"])
-    return made, Ending(Status.FAILURE, 0, (ErrorCode.CONTEXT_MISSING,))
+    codes = (ErrorCode.CONTEXT_MISSING,)
+    step_ = step("work", work(dice))
+    return failure(0, codes, step_, context_requirements=["missing"])
 
 
-def deadly(dice: random.Random, where: Path) -> tuple[dict[str, Any], Ending]:
+def deadly(dice: random.Random, where: Path) -> Draft:
     """A step that kills its worker once."""
     died = {"died": str(where / new_id())}
     first = step("perish", died)
-    return _success(first, step("work", _work(dice), (first,)))
+    return success(first, step("work", work(dice), (first,)))
 
 
-def deadly_alone(dice: random.Random, _: Path) -> tuple[dict[str, Any], Ending]:
+def deadly_alone(dice: random.Random, _: Path) -> Draft:
     """A step that kills the process that its handler has to itself."""
-    return _failure(0, (ErrorCode.UNKNOWN_ERROR,), step("perish-alone"))
+    return failure(0, (ErrorCode.UNKNOWN_ERROR,), step("perish-alone"))
 
 
-KINDS: dict[Recipe, int] = {
-    chain: 90,
-    fan: 60,
-    slow: 45,
-    plain: 36,
-    flaky: 36,
-    late_once: 18,
-    exhausted: 18,
-    skipped: 18,
-    halted: 15,
-    nothing: 9,
-    unresolved: 9,
-    too_slow: 9,
-    clinging: 6,
-    overdue: 9,
-    unknown: 6,
-    refused: 9,
-    deadly: 1,
-    deadly_alone: 6,
-}
-"""How often each kind comes, against the others."""
+def hungry(dice: random.Random, _: Path) -> Draft:
+    """A step that asks for more memory than its process may have."""
+    return failure(0, (ErrorCode.RESOURCE_EXHAUSTED,), step("devour"))
 
 
-def make(dice: random.Random, where: Path) -> Made:
-    """A plan of a kind that the dice choose; `where` is a directory to leave marks."""
-    (recipe,) = dice.choices(list(KINDS), list(KINDS.values()))
-    return Made(recipe.__name__, *recipe(dice, where))
+def blocking(dice: random.Random, _: Path) -> Draft:
+    """A step that holds up all others of its worker for a moment."""
+    first = step("block", {"ms": dice.randint(100, 400)})
+    return success(first, step("work", work(dice), (first,)))
+
+
+def warned(dice: random.Random, _: Path) -> Draft:
+    """A step that completes with warnings."""
+    first = step("warn", {"count": dice.randint(1, 5)})
+    return success(first, step("work", work(dice), (first,)))
+
+
+def ahead(dice: random.Random, _: Path) -> Draft:
+    """A plan from a machine whose clock is an hour ahead."""
+    draft = success(step("work", work(dice)), step("work", work(dice)))
+    draft.submission["started_at"] += HOUR_MS
+    draft.submission["deadline_ms"] += HOUR_MS
+    return draft
+
+
+def behind(dice: random.Random, _: Path) -> Draft:
+    """A plan from a machine whose clock is an hour behind: it is late already."""
+    draft = failure(0, (ErrorCode.DEADLINE_EXCEEDED,), step("work", work(dice)))
+    draft.submission["started_at"] -= HOUR_MS
+    draft.submission["deadline_ms"] -= HOUR_MS
+    return draft
+
+
+def oversize(dice: random.Random, _: Path) -> Draft:
+    """A submission that is larger than the limit, whose ids can be read."""
+    draft = failure(0, (ErrorCode.RESOURCE_EXHAUSTED,), step("work", work(dice)))
+    return draft._replace(padding=MAX_BYTES)

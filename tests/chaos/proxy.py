@@ -102,6 +102,8 @@ class Connection:
     def reset(self) -> None:
         """Break it off on both sides: whoever reads or writes is told so (RST)."""
         for writer in (self._client, self._broker):
+            if writer.transport.is_closing():
+                continue  # that side is gone already
             raw: socket.socket = writer.get_extra_info("socket")
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
             writer.transport.abort()

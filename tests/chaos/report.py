@@ -1,51 +1,147 @@
-"""What a run says of itself."""
+"""What a run says of itself: all of it as JSON, and the essence for a reader."""
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
-from tests.chaos.evidence import Evidence
-from tests.chaos.load import Load
-from tests.chaos.schedule import Fault
-from tests.integration.system import Keeper
+from benchmarks.machine import facts
+from streams.devkit.server_properties import KAFKA_VERSION
+from tests.chaos import figures
+from tests.chaos.findings import Findings, Invariant
 
-BEFORE_MS = 500
-AFTER_MS = 3000
-"""A silence that begins so long before or after a fault counts as its consequence."""
+if TYPE_CHECKING:
+    from tests.chaos.run import Run
 
-
-def report(
-    load: Load,
-    began: Sequence[tuple[Fault, int]],
-    keepers: Sequence[Keeper],
-    seen: Evidence,
-) -> Iterator[str]:
-    """The lines of the report."""
-    results = [len(seen.results.get(plan_id, ())) for plan_id in seen.first]
-    yield f"plans       {len(seen.first)}; submissions {len(load.acknowledged)}"
-    yield f"            unacknowledged {load.unsure}; by kind {dict(load.kinds)}"
-    yield f"results     lost {results.count(0)}; repeated {sum(n > 1 for n in results)}"
-    aborted = (seen.aborted_results, seen.aborted_rows)
-    yield "aborted     {} results, {} rows of the changelog".format(*aborted)
-    yield f"letters     {sum(map(len, seen.letters.values()))} of {len(seen.others)}"
-    yield f"events      {len(seen.events)} of {sum(map(bool, results))}, best effort"
-    yield f"outcomes    {seen.outcomes} of {len(seen.steps)} steps"
-    for keeper in keepers:
-        codes = dict(Counter(keeper.exits))
-        yield f"exits       {keeper.member.log.stem}: {codes}"
-    for fault, at in began:
-        silent = silence_s(seen, at)
-        yield f"fault       {fault}: a partition was silent for {silent:.1f} s"
+WRONG = (
+    *(Invariant.LETTERS, Invariant.TRUE, Invariant.TRACES, Invariant.ORDER),
+    *(Invariant.WHOLE, Invariant.EXITS, Invariant.FAULTS),
+)
 
 
-def silence_s(seen: Evidence, at: int) -> float:
-    """The longest time after an instant in which a partition committed nothing."""
-    silences = [
-        later - earlier
-        for times in seen.commits.values()
-        for earlier, later in pairwise(times)
-        if later > at - BEFORE_MS and earlier < at + AFTER_MS
+def verdict(findings: Findings) -> dict[str, int]:
+    """What must be all zeros."""
+    broken = findings.broken
+    return {
+        "lost": broken[Invariant.LOST],
+        "duplicated": broken[Invariant.DUPLICATED],
+        "stuck": broken[Invariant.STUCK],
+        "wrong": sum(broken[each] for each in WRONG),
+        "unfolded": broken[Invariant.POSITIONS],
+        "tables_not_empty": broken[Invariant.ROWS],
+    }
+
+
+def report(run: Run, error: str | None) -> dict[str, Any]:
+    """Everything that is known, also of a run that broke off."""
+    findings = run.checks.findings
+    return {
+        "verdict": verdict(findings),
+        "error": error,
+        "command": run.options.command,
+        "seed": run.options.seed,
+        "load_s": round(run.load_s, 1),
+        "whole_run_s": round(run.whole_s, 1),
+        "installation": run.installation,
+        "kafka": KAFKA_VERSION,
+        "machine": facts(),
+        **_plans(run),
+        "invariants": {
+            each.value: {
+                "looked_at": findings.looked[each],
+                "broken": findings.broken[each],
+            }
+            for each in Invariant
+        },
+        "broken": findings.examples,
+        **_faults(run),
+        **_speed(run),
+        "schedule": [str(each).strip() for each in run.schedule],
+    }
+
+
+def _plans(run: Run) -> dict[str, Any]:
+    load, seen = run.load, run.checks.seen
+    statuses = Counter(each for found in seen.statuses.values() for each in found)
+    letters = Counter(each for found in seen.letters.values() for each in found)
+    return {
+        "plans": len(seen.first),
+        "submissions": {
+            "acknowledged": len(load.acknowledged),
+            "not_acknowledged": load.unsure,
+            "by_kind": dict(sorted(load.kinds.items())),
+        },
+        "results": dict(statuses),
+        "results_of_aborted_transactions": seen.aborted_results,
+        "rows_of_aborted_transactions": seen.aborted_rows,
+        "events": len(seen.events),
+        "dead_letters": dict(letters),
+        "steps": len(seen.trails.steps),
+        "outcomes": dict(seen.trails.kinds),
+        "requests": seen.requests,
+        "requests_repeated": seen.repeated_requests,
+        "meddling": dict(run.meddler.counts),
+    }
+
+
+def _faults(run: Run) -> dict[str, Any]:
+    done = run.faults.done
+    return {
+        "faults": len(done),
+        "kills": run.faults.total_kills,
+        "kills_of": dict(run.faults.kills),
+        "guests": run.storm.guests,
+        "exits": {
+            **{name: _codes(keeper.exits) for name, keeper in run.keepers.items()},
+            "guests": _codes(run.storm.exits.elements()),
+        },
+        "silence_of_a_partition_ms_by_fault": figures.by_kind(
+            done, run.follower.silences
+        ),
+    }
+
+
+def _speed(run: Run) -> dict[str, Any]:
+    load, follower = run.load, run.follower
+    first = min((each.began for each in run.faults.done), default=None)
+    late = [
+        run.checks.late_ms(load.made[plan_id])
+        for plan_id in follower.seen
+        if plan_id in load.made
     ]
-    return max(silences, default=0) / 1000
+    return {
+        "latency_ms": {
+            "before_the_first_fault": figures.latencies(
+                load, follower, lambda _, seen_at: first is None or seen_at < first
+            ),
+            "whole_run": figures.latencies(load, follower, lambda *_: True),
+        },
+        "results_seen_after_the_deadline_ms": figures.spread(
+            each for each in late if each is not None and each > 0
+        ),
+    }
+
+
+def _codes(codes: Any) -> dict[str, int]:
+    return {str(code): count for code, count in sorted(Counter(codes).items())}
+
+
+def summary(told: Mapping[str, Any]) -> Iterator[str]:
+    """The lines that a person wants to see first."""
+    yield f"verdict     {told['verdict']}"
+    yield f"plans       {told['plans']}, results {told['results']}"
+    yield f"submitted   {json.dumps(told['submissions'])}"
+    for name in (
+        *("results_of_aborted_transactions", "rows_of_aborted_transactions"),
+        *("dead_letters", "outcomes", "requests", "requests_repeated", "meddling"),
+        *("faults", "kills", "kills_of", "guests", "exits", "latency_ms"),
+        "results_seen_after_the_deadline_ms",
+    ):
+        yield f"  {name.replace('_', ' ')}: {json.dumps(told[name])}"
+    for kind, silent in told["silence_of_a_partition_ms_by_fault"].items():
+        yield f"  silence after {kind}: {json.dumps(silent)}"
+    for text, counts in told["invariants"].items():
+        yield f"  {counts['broken']:3} of {counts['looked_at']:8}  {text}"
+    yield from (f"BROKEN {each}" for each in told["broken"])

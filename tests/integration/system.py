@@ -108,7 +108,9 @@ class Member:
         return await self.exit_code(STOP_S)
 
     def _said(self) -> str:
-        return self.log.read_bytes()[self._begin :].decode(errors="replace")
+        with self.log.open("rb") as log:
+            log.seek(self._begin)
+            return log.read().decode(errors="replace")
 
 
 class Keeper:
@@ -182,14 +184,29 @@ class System:
         await asyncio.gather(*[member.start() for member in started])
         return self
 
-    def coordinator(self) -> Member:
+    def coordinator(
+        self, *, environment: Mapping[str, str] | None = None, module: str = "streams"
+    ) -> Member:
         """Another coordinator, not started."""
-        return self._member("coordinator")
+        return self._member(("coordinator",), environment, module)
 
-    def worker(self, *modules: str, options: Sequence[str] = ()) -> Member:
-        """Another step worker, not started."""
-        handlers = [part for module in modules for part in ("--handlers", module)]
-        return self._member("worker", *handlers, *options)
+    def worker(
+        self,
+        *modules: str,
+        options: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+        module: str = "streams",
+    ) -> Member:
+        """Another step worker, not started.
+
+        Args:
+            modules: With handlers.
+            options: Of the command.
+            environment: What differs from that of the installation.
+            module: What Python runs.
+        """
+        handlers = [part for each in modules for part in ("--handlers", each)]
+        return self._member(("worker", *handlers, *options), environment, module)
 
     def error_handler(self, path: str) -> Member:
         """An error handler that calls this function, not started."""
@@ -243,9 +260,12 @@ class System:
         finally:
             await producer.stop()
 
-    def _member(self, role: str, *options: str) -> Member:
-        log = self.directory / f"{role}-{len(self.members)}.log"
-        member = Member((role, *options), self.environment, log)
+    def _member(
+        self, arguments: tuple[str, ...], own: Mapping[str, str] | None, module: str
+    ) -> Member:
+        log = self.directory / f"{arguments[0]}-{len(self.members)}.log"
+        environment = {**self.environment, **(own or {})}
+        member = Member(arguments, environment, log, module=module)
         self.members.append(member)
         return member
 

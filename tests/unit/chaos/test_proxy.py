@@ -156,6 +156,22 @@ def test_a_reset_is_noticed_on_both_sides() -> None:
     with_line(scenario)
 
 
+def test_a_stranded_client_can_be_reset() -> None:
+    """Although the broker's side of its connection is gone."""
+
+    async def scenario(line: Line) -> None:
+        await line.says(b"x")
+        await line.hears()
+        line.proxy.strand()
+        await asyncio.sleep(0)  # by then that side is closed
+        await asyncio.sleep(0)
+        assert line.proxy.reset() == 1
+        with pytest.raises(ConnectionResetError):
+            await line.hears()
+
+    with_line(scenario)
+
+
 def test_a_deafened_client_is_heard() -> None:
     """The broker does what it is told, and its answer is lost."""
 
