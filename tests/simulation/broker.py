@@ -49,6 +49,8 @@ class Identity:
 
     epoch: int = 0
     current: Transaction | None = None
+    owner: Process | None = None
+    """Who began the epoch."""
 
 
 class Broker:
@@ -191,7 +193,7 @@ class Broker:
 
     # -- transactions
 
-    def fence(self, name: str) -> int | None:
+    def fence(self, name: str, owner: Process | None) -> int | None:
         """Begin a new epoch; None while the former transaction is being ended."""
         identity = self.identities[name]
         current = identity.current
@@ -202,6 +204,7 @@ class Broker:
         if current is not None and current.places:
             return None
         identity.epoch += 1
+        identity.owner = owner
         return identity.epoch
 
     def produce(

@@ -10,6 +10,7 @@ from aiokafka.structs import TopicPartition
 
 from streams.runtime.producers import Entry
 from tests.simulation.broker import COMMITTED, Broker
+from tests.simulation.processes import OWNER
 
 RETRY_S = 0.004
 
@@ -43,8 +44,9 @@ class Producer:
     async def start(self) -> None:
         if self._name is None:
             return
+        owner = OWNER.get()
         while True:
-            epoch = await self._broker.post(lambda: self._broker.fence(self._id))
+            epoch = await self._broker.post(lambda: self._broker.fence(self._id, owner))
             if epoch is not None:
                 self._epoch = epoch
                 return

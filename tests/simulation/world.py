@@ -130,7 +130,10 @@ class World:
         process = OWNER.get()
         if process is None:
             raise Vanished
-        if not process.is_dead and not process.paused_since_ready:
+        # What a process asked before it stood still may fence its successor late.
+        owners = [each.owner for each in self.broker.identities.values()]
+        late = any(each is not None and each.ever_paused for each in owners)
+        if not (process.is_dead or process.paused_since_ready or late):
             self.exits.append(f"{process.name}: {self.last_words}")
         process.crash()
 
