@@ -210,7 +210,7 @@ class System:
 
     def error_handler(self, path: str) -> Member:
         """An error handler that calls this function, not started."""
-        return self._member("error-handler", "--callable", path)
+        return self._member(("error-handler", "--callable", path))
 
     def of(self, role: str) -> list[Member]:
         """The members with this role."""
@@ -261,7 +261,10 @@ class System:
             await producer.stop()
 
     def _member(
-        self, arguments: tuple[str, ...], own: Mapping[str, str] | None, module: str
+        self,
+        arguments: tuple[str, ...],
+        own: Mapping[str, str] | None = None,
+        module: str = "streams",
     ) -> Member:
         log = self.directory / f"{arguments[0]}-{len(self.members)}.log"
         environment = {**self.environment, **(own or {})}
