@@ -63,6 +63,8 @@ class Broker:
         self.open: dict[Place, dict[Transaction, int]] = defaultdict(dict)
         self.identities: dict[str, Identity] = defaultdict(Identity)
         self.groups: dict[tuple[str, Place], int] = {}
+        self.fencer: Process | None = None
+        """Who had fenced the last producer that was refused."""
         self.trace: list[tuple[float, str, int, int]] = []
         self._waiters: dict[Place, list[asyncio.Future[None]]] = defaultdict(list)
 
@@ -228,6 +230,7 @@ class Broker:
     def _checked(self, name: str, epoch: int) -> Identity:
         identity = self.identities[name]
         if identity.epoch != epoch:
+            self.fencer = identity.owner
             raise ProducerFenced
         return identity
 

@@ -22,7 +22,7 @@ from tests.simulation import world as simulated
 from tests.simulation.checks import broken
 from tests.simulation.clients import Consumer, Producer
 
-SEEDS = 300
+SEEDS = 600
 """In so many runs each bug is found."""
 Patch = pytest.MonkeyPatch
 
@@ -218,6 +218,7 @@ def finding_seed(seeds: Iterable[int]) -> int | None:
     return next((seed for seed in seeds if broken(simulated.simulate(seed))), None)
 
 
+@pytest.mark.timeout(900)  # some take hundreds of runs to show
 @pytest.mark.parametrize("plant", MUTATIONS, ids=lambda plant: plant.__name__)
 def test_a_planted_bug_is_found(plant: Callable[[Patch], None]) -> None:
     """And the same seed passes without it."""

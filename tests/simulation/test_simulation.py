@@ -10,7 +10,7 @@ from tests.simulation.world import World, simulate
 
 RUNS = int(os.environ.get("PLANSTREAM_SIM_RUNS", "2000"))
 SEED = os.environ.get("PLANSTREAM_SIM_SEED")
-BATCH = 100
+BATCH = 50
 """Seeds in a test: so many take seconds."""
 HASH_SEEDS = ("1", "2")
 
@@ -27,6 +27,7 @@ def report(seed: int, found: list[str], world: World) -> str:
 
 
 @pytest.mark.skipif(SEED is not None, reason="one seed is to be replayed")
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("first", range(0, RUNS, BATCH))
 def test_promises_are_kept_whatever_happens(first: int) -> None:
     """Processes crash, stand still and come back; exactly one result a plan."""

@@ -130,9 +130,10 @@ class World:
         process = OWNER.get()
         if process is None:
             raise Vanished
-        # What a process asked before it stood still may fence its successor late.
-        owners = [each.owner for each in self.broker.identities.values()]
-        late = any(each is not None and each.ever_paused for each in owners)
+        # What was asked before a process stood still, or before its next generation,
+        # may arrive late and fence the successor: it starts again, and that is all.
+        fencer = self.broker.fencer
+        late = fencer is not None and (fencer is process or fencer.ever_paused)
         if not (process.is_dead or process.paused_since_ready or late):
             self.exits.append(f"{process.name}: {self.last_words}")
         process.crash()
