@@ -49,8 +49,7 @@ class Faults:
         self.done: list[Done] = []
         self.failed: list[str] = []
         """What could not be done: the suite's own fault."""
-        self.kills: Counter[str] = Counter()
-        """Processes that were killed -9, by role."""
+        self._kills: Counter[str] = Counter()
         self._broker = broker
         self._keepers = keepers
         self._storm = storm
@@ -59,9 +58,10 @@ class Faults:
         self._clocks = clocks
 
     @property
-    def total_kills(self) -> int:
-        """All processes that were killed -9: ours, guests, and brokers."""
-        return self.kills.total() + self._broker.kills + self._storm.kills
+    def kills(self) -> dict[str, int]:
+        """Processes that were killed -9, by what they were."""
+        others = {"guest": self._storm.kills, "broker": self._broker.kills}
+        return {**self._kills, **others}
 
     async def run(self, schedule: Sequence[Fault]) -> None:
         """Do all that is scheduled; ends when the last fault is over."""
@@ -119,7 +119,7 @@ class Faults:
 
     def _kill_one(self, role: str, keeper: Keeper) -> None:
         if not keeper.member.has_ended:
-            self.kills[role] += 1
+            self._kills[role] += 1
             keeper.member.signal(signal.SIGKILL)
 
     async def _freeze(self, fault: Fault, done: Done) -> None:

@@ -90,8 +90,8 @@ def _faults(run: Run) -> dict[str, Any]:
     done = run.faults.done
     return {
         "faults": len(done),
-        "kills": run.faults.total_kills,
-        "kills_of": dict(run.faults.kills),
+        "kills": sum(run.faults.kills.values()),
+        "kills_of": run.faults.kills,
         "guests": run.storm.guests,
         "exits": {
             **{name: _codes(keeper.exits) for name, keeper in run.keepers.items()},
