@@ -207,6 +207,7 @@ class Run:
         while True:
             await asyncio.sleep(PROGRESS_S)
             made, seen = len(self.load.acknowledged), len(self.follower.seen)
+            kills = sum(self.faults.kills.values())
             down = [
                 name for name, each in self.keepers.items() if each.member.has_ended
             ]
