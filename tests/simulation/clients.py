@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from types import SimpleNamespace
 from typing import Any
 
 from aiokafka.structs import TopicPartition
@@ -91,6 +92,7 @@ class Consumer:
     """A consumer without a group."""
 
     def __init__(self, broker: Broker, isolation_level: str = "", **_: Any) -> None:
+        self._client = SimpleNamespace(send=None)  # connections that nobody doubts
         self._broker = broker
         self._committed = isolation_level == "read_committed"
         self._at: dict[TopicPartition, int] = {}

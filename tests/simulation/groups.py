@@ -8,6 +8,7 @@ from typing import Any
 
 from faust.types import TP
 
+from streams.runtime.exits import watched
 from tests.simulation.broker import Broker, Place
 from tests.simulation.processes import Process
 
@@ -99,7 +100,11 @@ class GroupConsumer:
     def begin(self, assigned: list[TP], generation: int) -> None:
         # From here on only what stops it later is a reason to be fenced.
         self.process.paused_since_ready = self.process.is_paused
-        self._tasks.append(self.process.spawn(self.recover(assigned, generation)))
+        self._tasks.append(
+            self.process.spawn(
+                watched("taking over", self.recover(assigned, generation))
+            )
+        )
 
     async def _read(self, tp: TP, generation: int) -> None:
         broker, dice = self.broker, self.broker.dice
