@@ -49,8 +49,8 @@ class Identity:
 
     epoch: int = 0
     current: Transaction | None = None
-    owner: Process | None = None
-    """Who began the epoch."""
+    begun: dict[int, tuple[float, Process | None]] = field(default_factory=dict)
+    """By epoch: when it was asked for, and by whom."""
 
 
 class Broker:
@@ -63,8 +63,8 @@ class Broker:
         self.open: dict[Place, dict[Transaction, int]] = defaultdict(dict)
         self.identities: dict[str, Identity] = defaultdict(Identity)
         self.groups: dict[tuple[str, Place], int] = {}
-        self.fencer: Process | None = None
-        """Who had fenced the last producer that was refused."""
+        self.fenced_late = False
+        """Whether an old request had fenced the last producer that was refused."""
         self.trace: list[tuple[float, str, int, int]] = []
         self._waiters: dict[Place, list[asyncio.Future[None]]] = defaultdict(list)
 
@@ -195,18 +195,19 @@ class Broker:
 
     # -- transactions
 
-    def fence(self, name: str, owner: Process | None) -> int | None:
+    def fence(self, name: str, asked: tuple[float, Process | None]) -> int | None:
         """Begin a new epoch; None while the former transaction is being ended."""
         identity = self.identities[name]
         current = identity.current
         if current is not None and current.state == OPEN:
             identity.epoch += 1
+            identity.begun[identity.epoch] = asked
             self._decide(current, ABORTED)
             return None
         if current is not None and current.places:
             return None
         identity.epoch += 1
-        identity.owner = owner
+        identity.begun[identity.epoch] = asked
         return identity.epoch
 
     def produce(
@@ -230,7 +231,8 @@ class Broker:
     def _checked(self, name: str, epoch: int) -> Identity:
         identity = self.identities[name]
         if identity.epoch != epoch:
-            self.fencer = identity.owner
+            (before, _), (at, by) = identity.begun[epoch], identity.begun[epoch + 1]
+            self.fenced_late = at <= before or (by is not None and by.ever_paused)
             raise ProducerFenced
         return identity
 

@@ -45,9 +45,9 @@ class Producer:
     async def start(self) -> None:
         if self._name is None:
             return
-        owner = OWNER.get()
+        asked = self._broker.loop.time(), OWNER.get()
         while True:
-            epoch = await self._broker.post(lambda: self._broker.fence(self._id, owner))
+            epoch = await self._broker.post(lambda: self._broker.fence(self._id, asked))
             if epoch is not None:
                 self._epoch = epoch
                 return

@@ -130,10 +130,9 @@ class World:
         process = OWNER.get()
         if process is None:
             raise Vanished
-        # What was asked before a process stood still, or before its next generation,
-        # may arrive late and fence the successor: it starts again, and that is all.
-        fencer = self.broker.fencer
-        late = fencer is not None and (fencer is process or fencer.ever_paused)
+        # A takeover that was asked for before may arrive late and fence the owner, who
+        # starts again: that costs a restart, and nothing else.
+        late = self.broker.fenced_late
         if not (process.is_dead or process.paused_since_ready or late):
             self.exits.append(f"{process.name}: {self.last_words}")
         process.crash()
