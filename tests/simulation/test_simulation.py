@@ -66,7 +66,7 @@ def test_a_seed_always_runs_alike() -> None:
 
 def test_the_runs_are_eventful() -> None:
     """Takeovers, aborted transactions and repeats do happen in them."""
-    worlds = [simulate(seed) for seed in range(20)]
+    worlds = [simulate(seed) for seed in range(60)]
 
     aborted = [
         record
