@@ -146,7 +146,7 @@ def test_topics_are_checked_created_and_checked_again(settings: Settings) -> Non
     result = run("topics", "check")
     assert result.exit_code == 4
     (message,) = result.stderr.splitlines()
-    assert message.startswith("planstream: 12 topics do not exist (")
+    assert message.startswith("planstream: 13 topics do not exist (")
     assert message.endswith("): run `planstream topics create`")
     result = run("topics", "create")
     assert result.exit_code == 0
