@@ -56,20 +56,18 @@ class Follower:
     @asynccontextmanager
     async def following(self) -> AsyncIterator[None]:
         """Follow until the block ends; the broker may come and go meanwhile."""
-        consumer = self._system.consumer()
-        await consumer.start()
         topics = self._system.topics
         tps = partitions_of(*topics.results, topics.changelog)
-        await read_from_start(consumer, tps)
-        task = asyncio.create_task(self._follow(consumer))
-        task.add_done_callback(_shout)
-        try:
-            yield
-        finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
-            await consumer.stop()
+        async with self._system.consumer() as consumer:
+            await read_from_start(consumer, tps)
+            task = asyncio.create_task(self._follow(consumer))
+            task.add_done_callback(_shout)
+            try:
+                yield
+            finally:
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
 
     async def _follow(self, consumer: AIOKafkaConsumer) -> None:
         while True:
@@ -113,14 +111,10 @@ class Follower:
         """Records of the coordinators' inputs beyond what is folded."""
         topics = self._system.topics
         tps = partitions_of(topics.plans, topics.step_outcomes, topics.commands)
-        consumer = self._system.consumer()
-        await consumer.start()
-        try:
+        async with self._system.consumer() as consumer:
             ends = await consumer.end_offsets(tps)
             behind = [tp for tp in tps if self._position(tp) < ends[tp]]
             return await self._visible(consumer, behind, ends)
-        finally:
-            await consumer.stop()
 
     def _position(self, tp: Any) -> int:
         return self.positions.get((tp.topic, tp.partition), 0)

@@ -123,15 +123,11 @@ class Meddler:
     async def _latest(self, topic: Topic) -> list[Any]:
         """Some of the latest records of one partition."""
         tp = self._dice.choice(partitions_of(topic))
-        consumer = self._system.consumer()
-        await consumer.start()
-        try:
+        async with self._system.consumer() as consumer:
             consumer.assign([tp])
             end = (await consumer.end_offsets([tp]))[tp]
             consumer.seek(tp, max(0, end - 5 * AT_ONCE))
             records = list((await consumer.getmany(timeout_ms=500)).get(tp, []))
-        finally:
-            await consumer.stop()
         usable = [record for record in records if record.value]
         return self._dice.sample(usable, min(AT_ONCE, len(usable)))
 

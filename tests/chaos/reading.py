@@ -16,9 +16,7 @@ async def read(
     system: System, *topics: Topic, committed: bool = True
 ) -> AsyncIterator[Any]:
     """Every record that lies on topics now; those of one partition in their order."""
-    consumer = system.consumer(committed=committed)
-    await consumer.start()
-    try:
+    async with system.consumer(committed=committed) as consumer:
         ends = await read_from_start(consumer, partitions_of(*topics))
         left = {tp for tp, end in ends.items() if end > 0}
         while left:
@@ -28,8 +26,6 @@ async def read(
                     yield record
             # By position: a log may end with the marker of a transaction.
             left = {tp for tp in left if await consumer.position(tp) < ends[tp]}
-    finally:
-        await consumer.stop()
 
 
 async def count(system: System, *topics: Topic) -> int:

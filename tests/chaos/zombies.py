@@ -55,11 +55,7 @@ async def open_transactions(system: System) -> int:
     tps = partitions_of(system.topics.changelog)
     ends = []
     for committed in (True, False):
-        consumer = system.consumer(committed=committed)
-        await consumer.start()
-        try:
+        async with system.consumer(committed=committed) as consumer:
             ends.append(await consumer.end_offsets(tps))
-        finally:
-            await consumer.stop()
     stable, all_of_it = ends
     return sum(stable[tp] < all_of_it[tp] for tp in tps)

@@ -88,7 +88,7 @@ class Ledger:
         self.rejected: list[Any] = []
         """Dead letters, as Kafka gave them."""
         self._system = system
-        self._consumer = system.consumer()
+        self._consumer = system.new_consumer()
         self._following: asyncio.Task[None] | None = None
         self._heard = asyncio.Event()
         topics = system.topics

@@ -229,14 +229,22 @@ class System:
 
     async def read(self, *topics: Topic, committed: bool = True) -> list[Any]:
         """Every record that lies on topics now, partition by partition."""
-        consumer = self.consumer(committed=committed)
-        await consumer.start()
-        try:
+        async with self.consumer(committed=committed) as consumer:
             return await _read_to_end(consumer, topics)
+
+    @asynccontextmanager
+    async def consumer(
+        self, *, committed: bool = True
+    ) -> AsyncIterator[AIOKafkaConsumer]:
+        """A foreign consumer; it is closed also when it cannot be started."""
+        consumer = self.new_consumer(committed=committed)
+        try:
+            await consumer.start()
+            yield consumer
         finally:
             await consumer.stop()
 
-    def consumer(self, *, committed: bool = True) -> AIOKafkaConsumer:
+    def new_consumer(self, *, committed: bool = True) -> AIOKafkaConsumer:
         """A foreign consumer, not started: knows Kafka, and nothing of planstream."""
         return AIOKafkaConsumer(
             bootstrap_servers=self.settings.broker,
@@ -254,8 +262,8 @@ class System:
             max_request_size=16 * 1024 * 1024,
             **options,
         )
-        await producer.start()
         try:
+            await producer.start()
             yield producer
         finally:
             await producer.stop()
