@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from schemas.json_scan import raw_members
 from schemas.opaque import JsonObject, dump, merge
@@ -65,8 +65,17 @@ SEVERITIES: Mapping[str, Severity] = {
 """The severity of each reserved code (§4)."""
 
 
+_RECOVERABLE: Any = {
+    "if": {"properties": {"severity": {"const": Severity.FATAL.value}}},
+    "then": {"properties": {"recoverable": {"const": False}}},
+    "else": {"properties": {"recoverable": {"const": True}}},
+}
+
+
 class ExecutionError(Record):
     """Why a step or a plan did not succeed (§3.1)."""
+
+    model_config = ConfigDict(json_schema_extra=_RECOVERABLE)
 
     error_code: Annotated[str, Field(min_length=1, max_length=MAX_CODE)]
     message: Annotated[str, Field(max_length=MAX_MESSAGE)]

@@ -25,7 +25,7 @@ R = TypeVar("R", bound=Record)
 
 Writer = Callable[[Any], str]
 
-_KIND = "type"
+KIND = "type"
 _KIND_FIRST = re.compile(
     r'[ \t\n\r]*+\{[ \t\n\r]*+"type"[ \t\n\r]*+:[ \t\n\r]*+"(\w++)"'
 )
@@ -48,7 +48,7 @@ def read(data: bytes, models: tuple[type[R], ...]) -> tuple[type[R], dict[str, A
     if not isinstance(fields, dict):
         raise malformed("a record must be a JSON object", 0)
     if model.shares_topic:
-        fields.pop(_KIND, None)
+        fields.pop(KIND, None)
     return model, fields
 
 
@@ -67,7 +67,7 @@ def _kind_of(text: str) -> Any:
     if match := _KIND_FIRST.match(text):
         return match[1]
     fields = read_whole(text, scan)
-    return fields.get(_KIND) if isinstance(fields, dict) else None
+    return fields.get(KIND) if isinstance(fields, dict) else None
 
 
 @cache
@@ -113,7 +113,7 @@ def _reader(shape: Shape, level: int) -> Reader:
 
 @cache
 def _record_writer(model: type[Record]) -> Writer:
-    start = f'{{"{_KIND}":"{model.__name__}",' if model.shares_topic else "{"
+    start = f'{{"{KIND}":"{model.__name__}",' if model.shares_topic else "{"
     members = [
         (f'"{name}":', name, _writer(shape)) for name, shape in shapes(model).items()
     ]

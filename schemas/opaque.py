@@ -6,10 +6,15 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from schemas.decode_error import DecodeError
 from schemas.json_scan import check_value, is_deeper, raw_members
+
+if TYPE_CHECKING:
+    from pydantic import GetJsonSchemaHandler
+    from pydantic.json_schema import JsonSchemaValue
+    from pydantic_core import CoreSchema
 
 
 @dataclass(frozen=True)
@@ -17,6 +22,13 @@ class Opaque:
     """Marks a model field whose value is JSON text, embedded as is in JSON records."""
 
     objects_only: bool = False
+
+    def __get_pydantic_json_schema__(
+        self, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """In JSON a value stands as itself, not as text."""
+        del core_schema, handler
+        return {"type": "object"} if self.objects_only else {}
 
 
 JsonText = Annotated[str, Opaque()]

@@ -11,6 +11,8 @@ from schemas.opaque import JsonObject
 from schemas.record import Instant, Int64, Items, Millis, Positive, Record, Uuid4
 
 MAX_STEPS = 1024
+PLAN_VERSION = 1
+"""The one version of plans that this release executes (R1)."""
 
 
 class OnFailure(StrEnum):
@@ -46,7 +48,8 @@ class Plan(Record):
     """What is to be done; never changed after admission (§6.2)."""
 
     id: Uuid4
-    version: Positive
+    # The value is judged by `schemas.validation`: it is told apart from a wrong type.
+    version: Annotated[Positive, Field(json_schema_extra={"const": PLAN_VERSION})]
     created_at: Instant
     steps: Annotated[Items[PlanStep], Field(min_length=1, max_length=MAX_STEPS)]
     name: Annotated[str, Field(min_length=1, max_length=255)]

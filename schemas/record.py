@@ -18,7 +18,14 @@ UUID4_PATTERN = r"^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-
 
 Item = TypeVar("Item")
 
-Uuid4 = Annotated[str, StringConstraints(pattern=UUID4_PATTERN)]
+_UUID4_CHARACTERS = 36
+
+Uuid4 = Annotated[
+    str,
+    StringConstraints(pattern=UUID4_PATTERN),
+    # In some validators of JSON Schema `$` matches before a line end as well.
+    Field(json_schema_extra={"maxLength": _UUID4_CHARACTERS}),
+]
 Int64 = Annotated[int, Field(ge=INT64_MIN, le=INT64_MAX)]
 Count = Annotated[int, Field(ge=0, le=INT64_MAX)]
 Positive = Annotated[int, Field(gt=0, le=INT64_MAX)]

@@ -16,7 +16,7 @@ from schemas.decode_error import DecodeError
 from schemas.dependencies import check_dependencies, step_numbers
 from schemas.identity import Ids, identify, is_uuid4, peek_ids
 from schemas.json_scan import check_value, is_object
-from schemas.plan import MAX_STEPS, Plan
+from schemas.plan import MAX_STEPS, PLAN_VERSION, Plan
 from schemas.record import INT64_MAX
 from schemas.schema_errors import path_of, schema_violations
 from schemas.violations import (
@@ -38,9 +38,6 @@ __all__ = [
     "validate",
     "violations_context",
 ]
-
-PLAN_VERSION = 1
-"""The one version of plans that this release executes (R1)."""
 
 Fields = Mapping[str, Any]
 

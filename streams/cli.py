@@ -20,6 +20,7 @@ from streams.cli_options import (
 from streams.cli_options import load_settings as _settings
 from streams.cli_output import ExitCode, reported
 from streams.cli_rejected import rejected_app
+from streams.cli_schemas import asyncapi, schemas_app
 
 app = typer.Typer(
     name="planstream",
@@ -36,6 +37,7 @@ app = typer.Typer(
 topics_app = typer.Typer(no_args_is_help=True, help="Create or check the topics.")
 app.add_typer(topics_app, name="topics")
 app.add_typer(rejected_app, name="rejected")
+app.add_typer(schemas_app, name="schemas")
 
 
 def _version(wanted: bool) -> None:
@@ -371,5 +373,7 @@ def check(
 
         raise typer.Exit(run(_settings(broker, config, prefix), json, creating=False))
 
+
+app.command(epilog="Example: `planstream asyncapi > asyncapi.json`")(asyncapi)
 
 __all__ = ["ExitCode", "app"]
