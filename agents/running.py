@@ -57,8 +57,9 @@ class Running:
         if current is None:
             self._start(ticket, lane)
         elif ticket.number < current.number:
-            # A later attempt was asked for because this one's end is in the log.
-            self._conditions.settle([ticket])
+            # Asked for after a later attempt: by a coordinator that knows nothing of
+            # that one, as what asked for it was never committed. It waits for this one.
+            current.followers.append(ticket)
         elif ticket.number == current.number and current.is_open:
             current.tickets.append(ticket)
         else:

@@ -122,12 +122,12 @@ class Gatherer:
     async def _requests(self) -> None:
         asked: set[int] = set()
         async for record in read(self._system, *self._topics.requests.values()):
-            if header(record, FORGED) is not None:
-                continue
             try:
                 _, fields = codec.decode_fields(record.value, StepRequest)
             except DecodeError:
-                self.seen.due(record, "unreadable")
+                self.seen.due(record, "unreadable")  # a repeat of it, too
+                continue
+            if header(record, FORGED) is not None:
                 continue
             self.seen.requests += 1
             asked.add(hash((fields["step_id"], fields["attempt"])))

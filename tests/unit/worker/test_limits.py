@@ -128,15 +128,20 @@ async def test_a_newer_attempt_ends_an_older_one() -> None:
 
 
 @in_loop
-async def test_an_older_attempt_is_not_made_beside_a_newer_one() -> None:
-    """A request that comes again after its end is in the log."""
+async def test_an_older_attempt_is_made_after_a_newer_one() -> None:
+    """Who asks for it knows nothing of the newer one, and waits for its answer.
+
+    A coordinator dies while what made it ask for the newer attempt is not committed:
+    its successor goes back, and may ignore the newer one's outcome.
+    """
     async with bench(registry) as b:
         given = b.offer("sleep", {"seconds": 0.2}, attempt=2)
         await eventually(lambda: ("start", 2) in log.said())
         again(b, given, 1)
-        await b.answered()
+        await b.answered(2)
         await eventually(lambda: b.engine.committable() == {PARTITION: 2})
-        assert log.said() == [("start", 2)]
+        assert log.said() == [("start", 2), ("start", 1)]
+        assert [each.attempt for each in b.sink.succeeded] == [2, 1]
 
 
 @in_loop
