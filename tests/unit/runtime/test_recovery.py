@@ -10,6 +10,7 @@ from typing import Any, cast
 import pytest
 from faust.types import TP
 
+from streams import apps
 from streams.apps import create_coordinator, create_worker
 from streams.config import Settings
 from streams.runtime.delivery import ChunkConsumer
@@ -25,13 +26,16 @@ QUEUE = frozenset(TP("step-requests.default", number) for number in range(2))
     "make", [create_coordinator, lambda settings: create_worker(settings, [])]
 )
 def test_whoever_has_nothing_to_fetch_stays_in_the_group(
-    make: Callable[[Settings], HostedApp], tmp_path: Path
+    make: Callable[[Settings], HostedApp],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A full window of long steps, or a coordinator without a partition.
 
     aiokafka leaves the group of a consumer that fetches nothing for so long, and joins
     again when it fetches: as the flow is stopped by then, that is never.
     """
+    monkeypatch.setattr(apps, "claim_slot", lambda *_: "0")  # it is held for ever
     app = make(Settings(data_dir=tmp_path, name=f"t{uuid.uuid4().hex[:8]}"))
 
     assert app.conf.broker_max_poll_interval > YEAR_S
@@ -143,3 +147,26 @@ def test_what_a_stopped_flow_drops_is_not_read() -> None:
         assert consumer.read_to(TP("step-requests.default", 0)) == -1
 
     asyncio.run(scenario())
+
+
+def test_a_rebalance_that_never_ends_ends_the_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It owns nothing that is sure; its successor joins anew."""
+    reasons: list[str] = []
+    watch = cast(Any, FencedRecovery._watch_rebalance).fun
+
+    async def scenario() -> None:
+        recovery = cast(Any, SimpleNamespace(should_stop=False))
+        limit = Settings(rebalance_timeout_ms=500)
+        recovery.app = SimpleNamespace(planstream=limit, rebalancing=True)
+
+        def die(reason: str) -> None:
+            reasons.append(reason)
+            recovery.should_stop = True
+
+        monkeypatch.setattr("streams.runtime.recovery.die", die)
+        await asyncio.wait_for(watch(recovery), 10)
+
+    asyncio.run(scenario())
+    assert reasons == ["a rebalance has not ended for 0 s"]

@@ -1,0 +1,200 @@
+"""What a process finishes when it is told to stop, and what it leaves."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from schemas.results import Status
+from streams.devkit.kafka import EmbeddedKafka
+from streams.runtime.exits import EXIT_IN_DOUBT
+from tests.chaos.zombies import open_transactions
+from tests.integration.invariants import results_of
+from tests.integration.survival import ENVIRONMENT, HANDLERS, ids, plan
+from tests.integration.system import Member, System, eventually
+
+pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(180)]
+
+LIMIT_MS = 8000
+LIMIT_S = LIMIT_MS / 1000
+MARGIN_S = 4.0
+"""What Python and a busy machine may add to a limit."""
+
+
+@pytest.fixture(scope="module")
+def broker() -> Iterator[EmbeddedKafka]:
+    """Give a broker that a test may freeze."""
+    with EmbeddedKafka(quick=True) as embedded:
+        yield embedded
+
+
+def installation(broker: EmbeddedKafka, prefix: str, directory: Path) -> System:
+    return System(
+        broker.bootstrap, prefix, directory, shutdown_timeout_ms=LIMIT_MS, partitions=2
+    )
+
+
+def single(action: str, payload: dict[str, Any]) -> dict[str, Any]:
+    return plan([(ids(1)[0], action, payload, [])])
+
+
+async def submitted(system: System, what: dict[str, Any]) -> str:
+    async with system.client(results=False) as client:
+        return str((await client.submit(what, ENVIRONMENT)).plan_id)
+
+
+def said(path: Path) -> str:
+    return path.read_text() if path.exists() else ""
+
+
+async def began(path: Path) -> None:
+    await eventually(
+        lambda: asyncio.to_thread(said, path), lambda words: words.startswith("began")
+    )
+
+
+async def ended(system: System, plan_id: str) -> Status:
+    seen = await eventually(
+        lambda: results_of(system), lambda seen: plan_id in seen.results
+    )
+    assert not seen.repeats
+    return seen.results[plan_id].status
+
+
+async def stopped_in_s(member: Member, code: int) -> float:
+    """Tell it to stop, and see how it ends."""
+    since = time.monotonic()
+    assert await member.stop() == code, member.log.read_text()[-4000:]
+    return time.monotonic() - since
+
+
+def test_a_worker_answers_what_ends_in_time(
+    broker: EmbeddedKafka, topic_prefix: str, tmp_path: Path
+) -> None:
+    """It has run once when the next worker is there, and never again."""
+    told = tmp_path / "told"
+
+    async def scenario() -> None:
+        system = await installation(broker, topic_prefix, tmp_path).start(HANDLERS)
+        try:
+            (worker,) = system.of("worker")
+            payload = {"told": str(told), "ms": [1500, 0, 0]}
+            plan_id = await submitted(system, single("tally", payload))
+            await began(told)
+            await stopped_in_s(worker, 0)
+            await worker.start()
+            assert await ended(system, plan_id) is Status.SUCCESS
+        finally:
+            assert not any(await system.stop())
+
+    asyncio.run(scenario())
+    assert told.read_text().split() == ["began", "ended"]
+
+
+def test_a_worker_cuts_off_what_does_not_end_in_time(
+    broker: EmbeddedKafka, topic_prefix: str, tmp_path: Path
+) -> None:
+    """It is run again by the next worker, and the plan ends as if nothing had been."""
+    told = tmp_path / "told"
+
+    async def scenario() -> None:
+        system = await installation(broker, topic_prefix, tmp_path).start(HANDLERS)
+        try:
+            (worker,) = system.of("worker")
+            payload = {"told": str(told), "ms": [60_000, 0]}
+            plan_id = await submitted(system, single("tally", payload))
+            await began(told)
+            assert await stopped_in_s(worker, 0) < LIMIT_S + MARGIN_S
+            await worker.start()
+            assert await ended(system, plan_id) is Status.SUCCESS
+        finally:
+            assert not any(await system.stop())
+
+    asyncio.run(scenario())
+    assert told.read_text().split() == ["began", "began", "ended"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_stops_at_once(
+    broker: EmbeddedKafka, topic_prefix: str, tmp_path: Path, number: signal.Signals
+) -> None:
+    """With 128 plus its number; what ran is run again."""
+    told = tmp_path / "told"
+
+    async def scenario() -> None:
+        system = await installation(broker, topic_prefix, tmp_path).start(HANDLERS)
+        try:
+            (worker,) = system.of("worker")
+            payload = {"told": str(told), "ms": [60_000, 0]}
+            plan_id = await submitted(system, single("tally", payload))
+            await began(told)
+            worker.signal(number)
+            # It goes on with what runs: the first signal alone ends nothing at once.
+            with pytest.raises(TimeoutError):
+                await worker.exit_code(1.0)
+            worker.signal(number)
+            assert await worker.exit_code(MARGIN_S) == 128 + number
+            await worker.start()
+            assert await ended(system, plan_id) is Status.SUCCESS
+        finally:
+            assert not any(await system.stop())
+
+    asyncio.run(scenario())
+    assert told.read_text().split() == ["began", "began", "ended"]
+
+
+@pytest.mark.parametrize("role", ["coordinator", "worker"])
+def test_whoever_has_nothing_to_finish_stops_without_a_broker(
+    broker: EmbeddedKafka, topic_prefix: str, tmp_path: Path, role: str
+) -> None:
+    """Nothing is in doubt: it ends in time, and says that all is well."""
+
+    async def scenario() -> None:
+        system = await installation(broker, topic_prefix, tmp_path).start(HANDLERS)
+        try:
+            (member,) = system.of(role)
+            await ended(system, await submitted(system, single("echo", {})))
+            await eventually(lambda: open_transactions(system), lambda open_: not open_)
+            broker.pause()
+            try:
+                assert await stopped_in_s(member, 0) < LIMIT_S + MARGIN_S
+            finally:
+                broker.resume()
+        finally:
+            await system.stop()
+
+    asyncio.run(scenario())
+
+
+def test_what_cannot_be_told_is_done_again(
+    broker: EmbeddedKafka, topic_prefix: str, tmp_path: Path
+) -> None:
+    """A worker that cannot send an answer says that it is in doubt (R29)."""
+    told = tmp_path / "told"
+
+    async def scenario() -> None:
+        system = await installation(broker, topic_prefix, tmp_path).start(HANDLERS)
+        try:
+            (worker,) = system.of("worker")
+            payload = {"told": str(told), "ms": [1500, 0]}
+            plan_id = await submitted(system, single("tally", payload))
+            await began(told)
+            broker.pause()
+            try:
+                taken_s = await stopped_in_s(worker, EXIT_IN_DOUBT)
+                assert taken_s < LIMIT_S + MARGIN_S
+            finally:
+                broker.resume()
+            await worker.start()
+            assert await ended(system, plan_id) is Status.SUCCESS
+        finally:
+            assert not any(await system.stop())
+
+    asyncio.run(scenario())
+    assert told.read_text().split() == ["began", "ended", "began", "ended"]
