@@ -65,6 +65,8 @@ class Broker:
         self.groups: dict[tuple[str, Place], int] = {}
         self.fenced_late = False
         """Whether an old request had fenced the last producer that was refused."""
+        self.commits_resume = 0.0
+        """Until then no transaction ends."""
         self.trace: list[tuple[float, str, int, int]] = []
         self._waiters: dict[Place, list[asyncio.Future[None]]] = defaultdict(list)
 
@@ -80,17 +82,22 @@ class Broker:
         )
 
     def post(
-        self, apply: Callable[[], Any], lane: list[float] | None = None
+        self,
+        apply: Callable[[], Any],
+        lane: list[float] | None = None,
+        *,
+        not_before: float = 0.0,
     ) -> asyncio.Future[Any]:
         """Have something done over there; the answer takes its time to come back.
 
         Args:
             apply: what is done at one instant.
             lane: when the last request of this sender arrives: they keep their order.
+            not_before: when it arrives at the earliest.
         """
         answer: asyncio.Future[Any] = self.loop.create_future()
         process = OWNER.get()
-        when = self.loop.time() + self.latency()
+        when = max(self.loop.time() + self.latency(), not_before)
         if lane is not None:
             when = lane[0] = max(when, lane[0] + 1e-5)
         ends = _burn(process)

@@ -84,7 +84,9 @@ class Producer:
     async def commit_transaction(self) -> None:
         name, epoch, broker = self._id, self._epoch, self._broker
         await broker.post(
-            lambda: broker.end_transaction(name, epoch, COMMITTED), self._lane
+            lambda: broker.end_transaction(name, epoch, COMMITTED),
+            self._lane,
+            not_before=broker.commits_resume,
         )
 
 

@@ -6,7 +6,7 @@ import asyncio
 import json
 import random
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,8 +70,8 @@ class Maker:
             "environment": {"where": "here"},
         }
 
-    def make(self) -> Made:
-        recipe = self.dice.choice(RECIPES)
+    def make(self, recipes: Sequence[Recipe]) -> Made:
+        recipe = self.dice.choice(recipes)
         plan, may_end = recipe(self)
         value = json.dumps(self.submission(plan)).encode()
         name, limit = recipe.__name__, plan["timeout_ms"]
@@ -166,6 +166,7 @@ RECIPES: tuple[Recipe, ...] = (
     *(chain, fan, fan, flaky, late_once, skipped, exhausted),
     *(halted, overdue, tight, tight, nested, refused),
 )
+RETRIED: tuple[Recipe, ...] = (flaky, flaky, late_once, exhausted, chain, nested)
 
 
 @dataclass(slots=True)

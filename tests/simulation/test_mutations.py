@@ -12,7 +12,8 @@ from agents.core import commands, folding
 from agents.core.events import Succeeded
 from agents.core.states import StepState
 from agents.deadlines import DeadlineHeap, DeadlineKind
-from agents.scheduling import Window
+from agents.running import Running
+from agents.scheduling import Lane, Ticket, Window
 from agents.tables import DEADLINES, REGISTRY, STEPS, Tables
 from streams.runtime.commit import GroupCommit, Pending
 from streams.runtime.coordinator import CoordinatorHost
@@ -191,6 +192,19 @@ def do_not_drain_on_revocation(patch: Patch) -> None:
     patch.setattr(PartitionTask, "quiesce", quiesce)
 
 
+def drop_an_older_attempt(patch: Patch) -> None:
+    original = Running.take
+
+    def take(self: Running, ticket: Ticket, lane: Lane) -> None:
+        current = self._current.get(ticket.step)
+        if current is not None and ticket.number < current.number:
+            self._conditions.settle([ticket])
+        else:
+            original(self, ticket, lane)
+
+    patch.setattr(Running, "take", take)
+
+
 MUTATIONS = (
     commit_before_requests_are_acknowledged,
     forget_fencing,
@@ -211,19 +225,32 @@ MUTATIONS = (
     commit_requests_that_are_not_answered,
     do_not_drain_on_revocation,
 )
+ONLY_UNDER_STALLS = (drop_an_older_attempt,)
+"""They show when much is folded that is never committed."""
+PLANTED = [
+    *((plant, False) for plant in MUTATIONS),
+    *((plant, True) for plant in ONLY_UNDER_STALLS),
+]
 
 
-def finding_seed(seeds: Iterable[int]) -> int | None:
+def finding_seed(seeds: Iterable[int], *, with_stalls: bool) -> int | None:
     """The first seed whose run breaks a promise."""
-    return next((seed for seed in seeds if broken(simulated.simulate(seed))), None)
+    for seed in seeds:
+        if broken(simulated.simulate(seed, with_stalls=with_stalls)):
+            return seed
+    return None
 
 
 @pytest.mark.timeout(900)  # some take hundreds of runs to show
-@pytest.mark.parametrize("plant", MUTATIONS, ids=lambda plant: plant.__name__)
-def test_a_planted_bug_is_found(plant: Callable[[Patch], None]) -> None:
+@pytest.mark.parametrize(
+    ("plant", "with_stalls"), PLANTED, ids=[each.__name__ for each, _ in PLANTED]
+)
+def test_a_planted_bug_is_found(
+    plant: Callable[[Patch], None], *, with_stalls: bool
+) -> None:
     """And the same seed passes without it."""
     with pytest.MonkeyPatch.context() as patch:
         plant(patch)
-        seed = finding_seed(range(SEEDS))
+        seed = finding_seed(range(SEEDS), with_stalls=with_stalls)
     assert seed is not None
-    assert finding_seed([seed]) is None
+    assert finding_seed([seed], with_stalls=with_stalls) is None

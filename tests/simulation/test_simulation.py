@@ -10,6 +10,9 @@ from tests.simulation.world import World, simulate
 
 RUNS = int(os.environ.get("PLANSTREAM_SIM_RUNS", "2000"))
 SEED = os.environ.get("PLANSTREAM_SIM_SEED")
+STALLED_RUNS = RUNS // 8
+STALLS = "stalls:"
+"""Before the seed of a run in which commits are held back."""
 BATCH = 50
 """Seeds in a test: so many take seconds."""
 HASH_SEEDS = ("1", "2")
@@ -21,7 +24,7 @@ def fingerprint(world: World) -> str:
     return sha256(repr((world.broker.trace, world.faults, runs)).encode()).hexdigest()
 
 
-def report(seed: int, found: list[str], world: World) -> str:
+def report(seed: str, found: list[str], world: World) -> str:
     lines = [f"PLANSTREAM_SIM_SEED={seed} replays this run:", *found, *world.faults]
     return "\n".join(lines)
 
@@ -34,16 +37,28 @@ def test_promises_are_kept_whatever_happens(first: int) -> None:
     for seed in range(first, min(first + BATCH, RUNS)):
         world = simulate(seed)
         found = broken(world)
-        assert not found, report(seed, found, world)
+        assert not found, report(str(seed), found, world)
+
+
+@pytest.mark.skipif(SEED is not None, reason="one seed is to be replayed")
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("first", range(0, STALLED_RUNS, BATCH))
+def test_promises_are_kept_when_commits_stall(first: int) -> None:
+    """Much is folded and asked for that is never committed, and done again."""
+    for seed in range(first, min(first + BATCH, STALLED_RUNS)):
+        world = simulate(seed, with_stalls=True)
+        found = broken(world)
+        assert not found, report(f"{STALLS}{seed}", found, world)
 
 
 @pytest.mark.skipif(SEED is None, reason="PLANSTREAM_SIM_SEED names a seed to replay")
 def test_a_seed_is_replayed() -> None:
     """The run of PLANSTREAM_SIM_SEED, by itself."""
-    seed = int(SEED or 0)
-    world = simulate(seed)
+    name = SEED or "0"
+    seed = int(name.removeprefix(STALLS))
+    world = simulate(seed, with_stalls=name.startswith(STALLS))
     found = broken(world)
-    assert not found, report(seed, found, world)
+    assert not found, report(name, found, world)
 
 
 def test_a_seed_always_runs_alike() -> None:

@@ -41,7 +41,7 @@ from streams.topics import Topics, partition_of
 from tests.simulation.broker import Broker
 from tests.simulation.clients import Consumer, Producer
 from tests.simulation.groups import SESSION_S, Group, GroupConsumer
-from tests.simulation.plans import Made, Maker, Ran, registry
+from tests.simulation.plans import RECIPES, RETRIED, Made, Maker, Ran, registry
 from tests.simulation.processes import OWNER, Process, SimLoop, Vanished
 
 PARTITIONS = 2
@@ -50,6 +50,11 @@ SETTINGS = Settings(
 )
 TOPICS = Topics.of(SETTINGS)
 REQUESTS = TOPICS.requests["default"]
+FAULTS = (
+    *("crash", "crash", "fuse", "fuse", "pause", "pause", "replace"),
+    *("rebalance", "clock", "repeat", "forge", "again"),
+)
+STALLS = ("crash", "fuse", "pause", "rebalance", *("stall",) * 6)
 END_S = 1500.0
 """Whatever has no result by then is stuck: it is past every limit."""
 
@@ -62,6 +67,8 @@ class World:
     loop: SimLoop
     broker: Broker
     dice: random.Random
+    with_stalls: bool = False
+    """Whether commits are held back, and what was folded meanwhile is lost."""
     made: dict[str, Made] = field(default_factory=dict)
     sent: list[tuple[str, bytes]] = field(default_factory=list)
     runs: list[Ran] = field(default_factory=list)
@@ -132,7 +139,8 @@ class World:
             raise Vanished
         # A takeover that was asked for before may arrive late and fence the owner, who
         # starts again: that costs a restart, and nothing else.
-        late = self.broker.fenced_late
+        # A commit that is held back longer than a rebalance waits costs one, too.
+        late = self.broker.fenced_late or self.with_stalls
         if not (process.is_dead or process.paused_since_ready or late):
             self.exits.append(f"{process.name}: {self.last_words}")
         process.crash()
@@ -152,33 +160,34 @@ class World:
         name = self.dice.choice(sorted(self.live))
         consumer = self.live[name]
         process = consumer.process
-        kind = self.dice.choice(
-            (
-                *("crash", "crash", "fuse", "fuse", "pause", "pause", "replace"),
-                *("rebalance", "clock", "repeat", "forge", "again"),
-            )
-        )
+        kind = self.dice.choice(STALLS if self.with_stalls else FAULTS)
         self.faults.append(f"{self.loop.time():.3f} {kind} {name}")
-        if kind == "crash":
-            process.crash()
-        elif kind == "fuse":
-            process.fuse = self.dice.randint(1, 30)
-        elif kind in {"pause", "replace"}:
-            self._pause(consumer, replaced=kind == "replace")
-        elif kind == "rebalance":
-            consumer.group.trigger()
-        elif kind == "clock":
-            self.clock_was_stepped = True
-            process.skew_ms += self.dice.choice((-30_000, 30_000))
-        elif kind == "again" and self.sent:
+        {
+            "crash": process.crash,
+            "fuse": lambda: self._light_fuse(process),
+            "pause": lambda: self._pause(consumer, replaced=False),
+            "replace": lambda: self._pause(consumer, replaced=True),
+            "rebalance": consumer.group.trigger,
+            "clock": lambda: self._step_clock(process),
+            "stall": self._stall,
+            "again": self._submit_again,
+            "repeat": self._repeat,
+            "forge": self._forge,
+        }[kind]()
+
+    def _light_fuse(self, process: Process) -> None:
+        process.fuse = self.dice.randint(1, 30)
+
+    def _step_clock(self, process: Process) -> None:
+        self.clock_was_stepped = True
+        process.skew_ms += self.dice.choice((-30_000, 30_000))
+
+    def _submit_again(self) -> None:
+        if self.sent:
             plan_id, value = self.dice.choice(self.sent)
             place = (TOPICS.plans.name, partition_of(plan_id.encode(), PARTITIONS))
             self.broker.append(place, [Entry(None, value)], None)
             self.sent.append((plan_id, value))
-        elif kind == "repeat":
-            self._repeat()
-        else:
-            self._forge()
 
     def _pause(self, consumer: GroupConsumer, *, replaced: bool) -> None:
         process = consumer.process
@@ -196,6 +205,13 @@ class World:
     def _replace(self, consumer: GroupConsumer) -> None:
         if self.live.get(consumer.process.name) is consumer:
             self.start(consumer.process.name)
+
+    def _stall(self) -> None:
+        """Hold all commits back, and crash a coordinator that goes on meanwhile."""
+        span = self.dice.choice((1.0, 3.0, 6.0))
+        self.broker.commits_resume = self.loop.time() + span
+        owner = self.live[self.dice.choice(("c1", "c2"))]
+        self.broker.later(span * self.dice.uniform(0.2, 1.0), owner.process.crash)
 
     def _repeat(self) -> None:
         """Send an old outcome or command again."""
@@ -245,7 +261,7 @@ class World:
         for is_plan in events:
             await asyncio.sleep(self.dice.choice((0.01, 0.2, 1.0, 3.0)))
             if is_plan:
-                self.submit(maker.make())
+                self.submit(maker.make(RETRIED if self.with_stalls else RECIPES))
             else:
                 self.fault()
         self.faults.append(f"{self.loop.time():.3f} no more")
@@ -334,12 +350,14 @@ def _patch(patch: pytest.MonkeyPatch, world: World) -> None:
     )
 
 
-def simulate(seed: int, plans: int = 4, faults: int = 7) -> World:
+def simulate(
+    seed: int, plans: int = 4, faults: int = 7, *, with_stalls: bool = False
+) -> World:
     """Run a seed; what it leaves behind is the same every time."""
     loop = SimLoop()
     loop.set_exception_handler(lambda *_: None)
     dice = random.Random(seed)
-    world = World(seed, loop, Broker(loop, dice), dice)
+    world = World(seed, loop, Broker(loop, dice), dice, with_stalls)
     with pytest.MonkeyPatch.context() as patch, _silence():
         _patch(patch, world)
         try:
