@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 export PYTHON
-.PHONY: help setup demo test check lint docs chaos bench coverage lock lock-jars clean
+.PHONY: help setup demo test check lint docs chaos fuzz bench coverage lock lock-jars clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -40,6 +40,10 @@ chaos: setup ## Do all faults under load, and check (SECONDS=1900 SEED=7 REPORT=
 	  PLANSTREAM_CHAOS_RATE=$(RATE) PLANSTREAM_CHAOS_BROKERS=$(BROKERS) \
 	  PLANSTREAM_CHAOS_REPORT=$(REPORT) \
 	  $(BIN)/pytest tests/chaos/test_chaos.py --capture=no --show-capture=no $(ARGS)
+
+fuzz: setup ## Throw mutated records at a coordinator (RECORDS=100000 SEED=7)
+	@PLANSTREAM_FUZZ_RECORDS=$(RECORDS) PLANSTREAM_FUZZ_SEED=$(SEED) \
+	  $(BIN)/pytest tests/fuzz --capture=no --show-capture=no $(ARGS)
 
 bench: setup ## Measure throughput and latency on this machine
 	@$(BIN)/python -m benchmarks $(ARGS)

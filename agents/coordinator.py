@@ -123,9 +123,9 @@ class PartitionState:
 
     def reject(self, record: SourceRecord, reason: RejectReason, detail: str) -> None:
         """Send a record, as received, to the rejected topic (R38)."""
-        self.effects.records.append(
-            dead_letter(record, reason, detail, self.terms.max_request_bytes)
-        )
+        letter = dead_letter(record, reason, detail, self.terms.max_request_bytes)
+        self.effects.records.append(letter)
+        self.effects.rejected[reason.value] += 1
 
     def reject_unreadable(self, record: SourceRecord, error: codec.DecodeError) -> None:
         """Reject a record that could not be decoded."""

@@ -71,9 +71,10 @@ class Effects:
         events: sent after that transaction, never awaited (§5.0).
         ended: how many plans ended: their results make the commit urgent.
         ignored: repeats, latecomers and strangers, counted by reason.
+        rejected: dead letters, which are among the records, counted by reason.
     """
 
-    __slots__ = ("ended", "events", "ignored", "records", "requests")
+    __slots__ = ("ended", "events", "ignored", "records", "rejected", "requests")
 
     def __init__(self) -> None:
         self.requests: list[Outgoing] = []
@@ -81,6 +82,7 @@ class Effects:
         self.events: list[Outgoing] = []
         self.ended = 0
         self.ignored: Counter[str] = Counter()
+        self.rejected: Counter[str] = Counter()
 
     def __bool__(self) -> bool:
         return bool(self.requests or self.records or self.events)

@@ -1,4 +1,4 @@
-"""Answers `/live` and `/ready` over HTTP."""
+"""Answers `/live`, `/ready` and `/metrics` over HTTP."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from collections.abc import Callable
 from http import HTTPStatus
 
 from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from streams.runtime.exits import die
 from streams.runtime.report import Report
 
 
 class HealthServer:
-    """A server for probes: 200 or 503, and the report as JSON.
+    """A server for probes: 200 or 503, and the report as JSON; and for Prometheus.
 
     Args:
         report: tells how the process is.
@@ -27,10 +28,13 @@ class HealthServer:
         app = web.Application()
         app.router.add_get("/live", self._live)
         app.router.add_get("/ready", self._ready)
-        self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
+        app.router.add_get("/metrics", _metrics)
+        self._runner = web.AppRunner(
+            app, access_log=None, handle_signals=False, shutdown_timeout=1
+        )
         await self._runner.setup()
         try:
-            await web.TCPSite(self._runner, host, port, shutdown_timeout=1).start()
+            await web.TCPSite(self._runner, host, port).start()
         except OSError as exc:
             die(f"health cannot be told on {host}:{port}: {exc}")
 
@@ -53,3 +57,8 @@ def _response(report: Report, *, good: bool) -> web.Response:
     return web.Response(
         status=status, text=report.as_json() + "\n", content_type="application/json"
     )
+
+
+async def _metrics(_request: web.Request) -> web.Response:
+    headers = {"Content-Type": CONTENT_TYPE_LATEST}
+    return web.Response(body=generate_latest(), headers=headers)

@@ -11,6 +11,7 @@ from agents.coordinator import PartitionState
 from agents.effects import Effects
 from agents.tables import Poison
 from streams.runtime.commit import GroupCommit, Pending, Send
+from streams.runtime.counts import count_fold
 from streams.runtime.exits import die, spawn
 from streams.runtime.outbox import Acknowledgement
 
@@ -209,6 +210,7 @@ class PartitionTask:
         effects = state.take_effects()
         requests = self._send(effects.requests) if effects.requests else []
         topic, offset = chunk[-1].topic, chunk[-1].offset + 1
+        count_fold(topic, len(chunk), effects)
         # No await from here on: rows, offset and requests go together.
         self.next[topic] = offset
         state.tables.put_position(topic, offset)
