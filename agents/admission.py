@@ -47,7 +47,11 @@ def admit(state: PartitionState, record: SourceRecord, now: int) -> None:
         _move(state, record, reading.ids)
         return
     familiarity = _familiarity(state, reading)
-    if familiarity is admission.Familiarity.NEW and reading.fields is not None:
+    is_small = len(record.value or b"") <= state.terms.max_submission_bytes
+    is_new = familiarity is admission.Familiarity.NEW
+    # What is too large is refused for that: eight megabytes of faults, each of which
+    # pydantic words, would hold the partition for many seconds.
+    if is_new and is_small and reading.fields is not None:
         reading.submission, reading.violations = validate(
             reading.fields, nested=reading.parent is not None
         )

@@ -33,6 +33,8 @@ NUMBER = "fuzz"
 LONGEST_MS = 10_000
 """A mutant that may rightly stay open for longer is not thrown."""
 RECENT = 300
+MAX_SUBMISSION_BYTES = 1_048_576
+"""The setting's default; what is larger is refused without a closer look."""
 OUTCOMES: tuple[type[Record], ...] = (
     *(StepStarted, StepSucceeded, StepFailed, StepWarned, ChildEnded),
 )
@@ -243,6 +245,8 @@ class Shooter:
 
 def _may_linger(value: bytes) -> bool:
     """Whether it is a plan that nothing ends soon: that would be right, and slow."""
+    if len(value) > MAX_SUBMISSION_BYTES:
+        return False
     try:
         fields = codec.decode_fields(value, PlanSubmission)[1]
     except DecodeError:

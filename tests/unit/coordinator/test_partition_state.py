@@ -291,6 +291,20 @@ def test_too_large_a_submission_is_refused_when_its_ids_can_be_read() -> None:
     assert dict(letter.headers)["reason"] == b"TOO_LARGE"
 
 
+def test_too_large_a_submission_is_not_judged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refusals: a million faults would hold the partition, and decide nothing."""
+
+    def judge(*_: Any, **__: Any) -> None:
+        pytest.fail("it was judged")
+
+    monkeypatch.setattr("agents.admission.validate", judge)
+    bench = Bench(max_submission_bytes=2000)
+    plan = submission(steps([]), plan={"tags": [1] * 3000})
+    ended = result(bench.admit(plan))
+    assert ended.error is not None
+    assert ended.error.error_code == "RESOURCE_EXHAUSTED"
+
+
 def test_a_record_too_heavy_to_be_moved_is_a_dead_letter() -> None:
     """R36, R38: astray and beyond the record limit, headers counted: TOO_LARGE."""
     here, there = Bench(0, max_record_bytes=3000), Bench(1, max_record_bytes=3000)
