@@ -33,6 +33,8 @@ NUMBER = "fuzz"
 LONGEST_MS = 10_000
 """A mutant that may rightly stay open for longer is not thrown."""
 RECENT = 300
+LARGEST = 6_000_000
+"""What topics take, with room for headers: else a producer would be refused."""
 MAX_SUBMISSION_BYTES = 1_048_576
 """The setting's default; what is larger is refused without a closer look."""
 OUTCOMES: tuple[type[Record], ...] = (
@@ -235,7 +237,7 @@ class Shooter:
         return Shot(
             self._count,
             topic,
-            value,
+            value and value[:LARGEST],
             # aiokafka sends no record that has neither.
             None if dice.random() < 0.03 and value is not None else key,
             dice.randrange(self._partitions) if dice.random() < 0.05 else None,
