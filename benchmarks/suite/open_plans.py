@@ -6,8 +6,9 @@ from dataclasses import replace
 
 from benchmarks import backlog
 from benchmarks.figures import Figures
-from benchmarks.presenting import Say
+from benchmarks.presenting import NothingMeasured, Say
 from benchmarks.progress import Sayings
+from benchmarks.report import verdict
 from benchmarks.scenarios import Scenario
 from benchmarks.shapes import chain
 from benchmarks.suite.session import Scale, Session, session
@@ -45,6 +46,8 @@ async def _open(running: Session) -> tuple[dict[str, float], list[Figures]]:
     after = _memory_bytes(running)
     many = await _speed(running)
     await running.load.finish()
+    if problems := running.load.tracker.problems:
+        raise NothingMeasured(verdict(problems))
     return {
         "memory an open plan": (after - before) / 1024 / more,
         "rate with many open": many.plans_per_s / few.plans_per_s,
