@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from agents import nested
 from agents.core import events
 from agents.core.progress import PlanProgress
 from agents.effects import SourceRecord
@@ -40,6 +41,8 @@ def fold_outcome(state: PartitionState, record: SourceRecord, now: int) -> None:
         return
     plan = state.find_plan(fields["plan_id"], fields["execution_id"])
     if plan is None:
+        if fields.get("child_plan_id") is not None and model is StepStarted:
+            nested.halt_late_child(state, fields)
         return
     if not plan.terms.has_step(fields["step_number"], fields["step_id"]):
         state.effects.ignored["no such step"] += 1

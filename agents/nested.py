@@ -32,6 +32,7 @@ from schemas.errors import (
     without_details,
 )
 from schemas.results import PlanResult, Status
+from schemas.rows import RegistryRow
 from schemas.steps import ChildEnded, ParentReference
 
 if TYPE_CHECKING:
@@ -258,12 +259,47 @@ def halt_child(state: PartitionState, execution: Execution, command: HaltChild) 
     plan = state.open_plan(execution.key)
     if plan is None:
         raise RuntimeError(f"plan {execution.plan_id} halts a child, but is not open")
-    fields = {
-        "plan_id": command.plan_id,
-        "parent_execution_id": execution.execution_id,
-        "ends_at": plan.ends_at,
-        "error": command.error,
-    }
-    value = codec.encode_fields(ParentEnded, fields, state.terms.format)
-    key = command.plan_id.encode()
-    state.effects.records.append(Outgoing("commands", key, value))
+    ends = ParentEnded(
+        plan_id=command.plan_id,
+        parent_execution_id=execution.execution_id,
+        ends_at=plan.ends_at,
+        error=command.error,
+    )
+    _tell_child(state, ends)
+
+
+def halt_late_child(state: PartitionState, started: Mapping[str, Any]) -> None:
+    """End the child of an attempt that was started when its plan had ended (R39).
+
+    The worker that started it had not heard of the end yet; nobody else knows this
+    child, which would run until its own deadline.
+
+    Args:
+        state: the partition's.
+        started: the fields of a StepStarted that belongs to no open plan.
+    """
+    row = state.tables.registry.get(plan_key(started["plan_id"]))
+    if row is None:
+        return
+    ended = codec.decode_row(RegistryRow, row)
+    code = ended["error_code"]
+    if code is None or ended["execution_id"] != started["execution_id"]:
+        return
+    fatal = ended["status"] == Status.FAILURE
+    error = make_error(
+        code,
+        "the parent plan had ended before its child was started",
+        severity=Severity.FATAL if fatal else None,
+    )
+    ends = ParentEnded(
+        plan_id=started["child_plan_id"],
+        parent_execution_id=started["execution_id"],
+        ends_at=state.now,
+        error=error,
+    )
+    _tell_child(state, ends)
+
+
+def _tell_child(state: PartitionState, ends: ParentEnded) -> None:
+    value = codec.encode_fields(ParentEnded, vars(ends), state.terms.format)
+    state.effects.records.append(Outgoing("commands", ends.plan_id.encode(), value))

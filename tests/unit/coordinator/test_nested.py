@@ -274,6 +274,46 @@ def test_an_end_that_comes_before_the_child_is_remembered() -> None:
     assert family.bench.live() == {"registry": 2}
 
 
+@pytest.mark.parametrize("submitted_first", [True, False])
+def test_a_child_that_is_started_after_its_parents_end_ends_too(
+    submitted_first: bool,
+) -> None:
+    """R39: a worker that has not heard of the end names it when nobody waits for it."""
+    family = Family()
+    family.child["plan"]["timeout_ms"] = 300_000
+    family.time_out()
+    family.bench.restart()
+    if submitted_first:
+        told = family.start()
+        (request,) = requests(family.submit())
+        assert request.plan_id == family.child_id
+        ended = result(family.command(told))
+    else:
+        assert not family.command(family.start())
+        ended = result(family.submit())
+    assert ended.error is not None
+    assert ended.error.error_code == "EXECUTION_HALTED"
+    assert ended.error.cause is not None
+    assert ended.error.cause.error_code == "PLAN_TIMEOUT"
+    assert ended.error.cause.severity is Severity.FATAL
+
+
+def test_a_start_of_another_execution_halts_no_child() -> None:
+    """R39: neither does one of a plan that succeeded."""
+    family = Family()
+    family.time_out()
+    family.parent["execution_id"] = new_id()
+    fields = {**reference(family.request), "execution_id": new_id()}
+    started = {"worker": "w", "start_id": "s", "started_at": NOW, "elapsed_ms": 0}
+    value = codec.encode_fields(
+        StepStarted, fields | started | {"child_plan_id": family.child_id}
+    )
+    assert not family.bench.fold(OUTCOMES_TOPIC, value)
+    family = Family()
+    family.bench.succeed(family.request)
+    assert not family.start()
+
+
 def test_an_end_is_remembered_no_longer_than_the_child_may_come() -> None:
     """R39, U3: past its parent's limits it would be refused anyway."""
     family = Family()
