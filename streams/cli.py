@@ -21,6 +21,7 @@ from streams.cli_options import load_settings as _settings
 from streams.cli_output import ExitCode, reported
 from streams.cli_rejected import rejected_app
 from streams.cli_schemas import asyncapi, schemas_app
+from streams.cli_topics_app import topics_app
 
 app = typer.Typer(
     name="planstream",
@@ -34,7 +35,6 @@ app = typer.Typer(
     "2 wrong usage or settings, 3 no broker, 4 topics do not fit, 5 no result in time, "
     "130 interrupted.",
 )
-topics_app = typer.Typer(no_args_is_help=True, help="Create or check the topics.")
 app.add_typer(topics_app, name="topics")
 app.add_typer(rejected_app, name="rejected")
 app.add_typer(schemas_app, name="schemas")
@@ -299,6 +299,40 @@ def validate(
         raise typer.Exit(run(Validate(files, fill, drawing, json)))
 
 
+@app.command(epilog="Example: `planstream conformance --rule R14`")
+def conformance(
+    broker: Broker = None,
+    config: Config = None,
+    prefix: Prefix = None,
+    rule: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Run the cases of this rule alone, such as §5.2; repeatable."
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Step workers to run for the suite's queue; 0 when the installation's "
+            "own serve streams.conformance.handlers.",
+        ),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Check a running system against the contract, rule by rule, by its topics alone.
+
+    Without --broker (or PLANSTREAM_BROKER) a Kafka is started, with coordinators and
+    workers. With it, the installation of that prefix is checked, which must route the
+    suite's actions (docs/testing.md). Exits with 1 if a case fails.
+    """
+    with reported():
+        settings = _settings(broker, config, prefix)
+        from streams.cli_conformance import run
+
+        raise typer.Exit(run(settings, rule or [], workers, as_json=json))
+
+
 @app.command(epilog="Example: `planstream leave coordinator host-1-coordinator-2`")
 def leave(
     role: Annotated[
@@ -346,34 +380,7 @@ def reset(
         raise typer.Exit(run(settings, writing=write, as_json=json))
 
 
-@topics_app.command(epilog="Example: `planstream topics create --broker kafka-1:9092`")
-def create(
-    broker: Broker = None,
-    config: Config = None,
-    prefix: Prefix = None,
-    json: Json = False,
-) -> None:
-    """Create the topics that are missing, then check all of them."""
-    with reported():
-        from streams.cli_topics import run
-
-        raise typer.Exit(run(_settings(broker, config, prefix), json, creating=True))
-
-
-@topics_app.command(epilog="Example: `planstream topics check --json`")
-def check(
-    broker: Broker = None,
-    config: Config = None,
-    prefix: Prefix = None,
-    json: Json = False,
-) -> None:
-    """Compare the topics with the settings; say what does not fit, and what to do."""
-    with reported():
-        from streams.cli_topics import run
-
-        raise typer.Exit(run(_settings(broker, config, prefix), json, creating=False))
-
-
 app.command(epilog="Example: `planstream asyncapi > asyncapi.json`")(asyncapi)
+
 
 __all__ = ["ExitCode", "app"]

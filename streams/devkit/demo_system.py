@@ -1,13 +1,14 @@
-"""What the demo starts, and stops again: a broker, a coordinator, a step worker."""
+"""What the demo starts, and stops again: a broker, coordinators, step workers."""
 
 import asyncio
 import contextlib
 import sys
 import tempfile
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from aiokafka.errors import NoError, UnknownTopicOrPartitionError, for_code
 
@@ -25,6 +26,12 @@ from streams.topics import Topics
 HANDLERS = "streams.devkit.demo_handlers"
 PARTITIONS = 4
 READY_WITHIN_S = 60.0
+DEMO_SETTINGS: dict[str, Any] = {
+    "partitions": PARTITIONS,
+    "request_partitions": PARTITIONS,
+    "queues": (DEFAULT_QUEUE,),
+    "routes": {},
+}
 GONE = (NoError.errno, UnknownTopicOrPartitionError.errno)
 """What the broker says of a topic that it has deleted, or that was never created."""
 WATCH_EVERY_S = 0.2
@@ -76,29 +83,27 @@ class Installation:
 
 
 @contextlib.contextmanager
-def site(settings: Settings, screen: Screen) -> Iterator[Site]:
+def site(
+    settings: Settings, screen: Screen, name: str = "demo", **needed: Any
+) -> Iterator[Site]:
     """Take the broker that the settings name, or start one.
+
+    Args:
+        settings: What leads to the broker is kept of them.
+        screen: Is told what is done.
+        name: In the topics' names, on a broker that is somebody else's.
+        needed: Settings that differ from those of the demo.
 
     Raises:
         BrokerNotStarted: It does not start, or cannot be fetched.
     """
+    fitted = settings.model_copy(update=DEMO_SETTINGS | needed)
     if "broker" in settings.model_fields_set:
-        own = f"{settings.prefix}demo-{uuid.uuid4().hex[:6]}."
-        yield Site(_fitted(settings, prefix=own), is_borrowed=True)
+        own = f"{settings.prefix}{name}-{uuid.uuid4().hex[:6]}."
+        yield Site(fitted.model_copy(update={"prefix": own}), is_borrowed=True)
         return
     with _embedded(screen) as address:
-        yield Site(_fitted(settings, broker=address), is_borrowed=False)
-
-
-def _fitted(settings: Settings, **ours: str) -> Settings:
-    """Keep what leads to the broker; the rest is as the demo needs it."""
-    needed = {
-        "partitions": PARTITIONS,
-        "request_partitions": PARTITIONS,
-        "queues": (DEFAULT_QUEUE,),
-        "routes": {},
-    }
-    return settings.model_copy(update=needed | ours)
+        yield Site(fitted.model_copy(update={"broker": address}), is_borrowed=False)
 
 
 @contextlib.contextmanager
@@ -128,20 +133,34 @@ def _embedded(screen: Screen) -> Iterator[str]:
 
 
 @contextlib.asynccontextmanager
-async def installation(site: Site, screen: Screen) -> AsyncIterator[Installation]:
-    """Create the topics, start a coordinator and a worker; undo it all at the end.
+async def installation(
+    site: Site,
+    screen: Screen,
+    members: Sequence[Sequence[str]] | None = None,
+    *,
+    give_up_after: int | None = 1,
+) -> AsyncIterator[Installation]:
+    """Create the topics, start processes; undo it all at the end.
+
+    Args:
+        site: Where.
+        screen: Is told what is done.
+        members: Role and options of each process; those of the demo when None.
+        give_up_after: Ends of a process after which it is not started again.
 
     Raises:
         BrokerUnreachable: The borrowed broker does not answer.
         TopicsDoNotFit: The broker refuses to create the topics.
         NotReady: A process does not start; its last lines are in the message.
     """
+    if members is None:
+        members = (("coordinator",), ("worker", "--handlers", HANDLERS))
     with tempfile.TemporaryDirectory(prefix="planstream-demo-") as folder:
         async with _topics(site, screen):
             sink = log_files(Path(folder) / "logs")
-            async with Supervisor(sink=sink, give_up_after=1) as supervisor:
-                screen.doing("starting a coordinator and a worker")
-                commands = _commands(site.settings, Path(folder))
+            async with Supervisor(sink=sink, give_up_after=give_up_after) as supervisor:
+                screen.doing("starting coordinators and workers")
+                commands = commands_of(site.settings, Path(folder), members)
                 processes = tuple(supervisor.start(command) for command in commands)
                 for each in processes:
                     await each.wait_ready(READY_WITHIN_S)
@@ -193,10 +212,15 @@ async def _clear(site: Site, screen: Screen) -> None:
         screen.say("", f"The topics {site.settings.prefix}… have been deleted.")
 
 
-def _commands(settings: Settings, folder: Path) -> Iterator[Command]:
-    for role, options in (("coordinator", ()), ("worker", ("--handlers", HANDLERS))):
+def commands_of(
+    settings: Settings, folder: Path, members: Sequence[Sequence[str]]
+) -> Iterator[Command]:
+    """Give the commands of processes, by role and options; alike ones are numbered."""
+    roles = [role for role, *_ in members]
+    for place, (role, *options) in enumerate(members):
+        number = roles[:place].count(role) + 1
         yield Command(
-            name=role,
+            name=role if roles.count(role) == 1 else f"{role}-{number}",
             argv=[sys.executable, "-m", "streams", role, *options],
             env=_environment(settings, folder),
             ready=f"{role} ready",
@@ -209,9 +233,10 @@ def _environment(settings: Settings, folder: Path) -> dict[str, str]:
         "BROKER": settings.broker,
         "PREFIX": settings.prefix,
         "PARTITIONS": str(settings.partitions),
-        "REQUEST_PARTITIONS": str(settings.request_partitions),
+        "REQUEST_PARTITIONS": str(settings.step_partitions),
         "QUEUES": ",".join(settings.queues),
-        "ROUTES": "",
+        "ROUTES": ",".join("=".join(pair) for pair in settings.routes.items()),
+        "SESSION_TIMEOUT_MS": str(settings.session_timeout_ms),
         "DATA_DIR": str(folder),
     }
     if settings.config is not None:

@@ -1,0 +1,1 @@
+"""Works through the contract on a running system, by its topics alone."""

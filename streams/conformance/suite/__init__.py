@@ -1,0 +1,1 @@
+"""The cases: each says what is sent, and what must come of it."""
