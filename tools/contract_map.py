@@ -1,4 +1,4 @@
-"""Finds which tests cite which rules of the contract."""
+"""Finds which tests and conformance cases are about which rules of the contract."""
 
 from __future__ import annotations
 
@@ -8,13 +8,19 @@ import tomllib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from streams.config import Settings
+from streams.conformance.suite.all import cases_of
 
 ROOT = Path(__file__).parent.parent
 RULES = ROOT / "docs" / "rules.toml"
 
-_CITATION = re.compile(r"§\d+(?:\.\d+)*|\bR\d{1,2}\b|\bRefusals\b")
+_CITATION = re.compile(
+    r"§\d+(?:\.\d+)*|\bR\d{1,2}\b|\bRefusals\b|\bF\d{1,2}\b|\bU[1-4]\b"
+)
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -26,6 +32,18 @@ class Rule:
     says: str
     lives: tuple[str, ...]
     missing: str | None = None
+    until: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A finding of the audit: what was missing, when it is closed, what shows it."""
+
+    id: str
+    says: str
+    closed: str
+    rules: tuple[str, ...]
+    open: str | None = None
     until: str | None = None
 
 
@@ -56,6 +74,25 @@ def groups() -> tuple[Group, ...]:
     )
 
 
+def findings() -> tuple[Finding, ...]:
+    """The findings of docs/rules.toml, in order."""
+    data: dict[str, Any] = tomllib.loads(RULES.read_text("utf-8"))
+    return tuple(
+        Finding(**{**finding, "rules": tuple(finding["rules"])})
+        for finding in data["finding"]
+    )
+
+
+@cache
+def cases_by_rule() -> Mapping[str, tuple[str, ...]]:
+    """The names of the conformance cases about each rule."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for case in cases_of(Settings.model_construct()):
+        for rule in case.rules:
+            found[rule].append(case.name)
+    return {rule: tuple(names) for rule, names in found.items()}
+
+
 def tests_by_rule(rules: Iterable[str]) -> dict[str, list[Test]]:
     """The tests that cite each rule, in order of file and place."""
     known = set(rules)
@@ -75,10 +112,15 @@ def rule_of(citation: str, known: set[str]) -> str | None:
     return citation
 
 
+ABOUT_RULES = ("tests/architecture/test_docs.py", "tests/unit/conformance/")
+"""Tests of this map and of the conformance suite: they name rules, and show none."""
+
+
 def _citations() -> Iterator[tuple[Test, set[str]]]:
     for path in sorted((ROOT / "tests").rglob("test_*.py")):
-        source = path.read_text("utf-8")
-        yield from _of_file(path.relative_to(ROOT).as_posix(), source)
+        file = path.relative_to(ROOT).as_posix()
+        if not file.startswith(ABOUT_RULES):
+            yield from _of_file(file, path.read_text("utf-8"))
 
 
 def _of_file(file: str, source: str) -> Iterator[tuple[Test, set[str]]]:

@@ -17,7 +17,15 @@ from streams.cli_output import ExitCode
 from streams.config import Settings
 from streams.runtime.exits import EXIT_IN_DOUBT, EXIT_MISFIT
 from streams.topics import Requirement, Rule, Topic, Topics
-from tools.contract_map import ROOT, Test, groups, tests_by_rule
+from tools.contract_map import (
+    ROOT,
+    Finding,
+    Test,
+    cases_by_rule,
+    findings,
+    groups,
+    tests_by_rule,
+)
 from tools.contract_map import Rule as ContractRule
 from tools.settings_map import sections
 from tools.truth_table import rows as ending_rows
@@ -124,12 +132,53 @@ def _rule(rule: ContractRule, tests: list[Test]) -> str:
     lines = [f"**{rule.id}** {rule.says}\n", f"- lives in {lives}"]
     if rule.missing:
         lines.append(f"- missing: {rule.missing}")
-    if not tests:
-        lines.append("- **no test cites it**")
+    cases = cases_by_rule().get(rule.id, ())
+    if cases:
+        lines.append(f"- on the wire: {_cases(cases)}")
+    if not tests and not cases:
+        lines.append("- **nothing shows it**")
     for file, of_file in groupby(tests, key=lambda test: test.file):
         names = ", ".join(f"`{test.name}`" for test in of_file)
         lines.append(f"- `{file}`: {names}")
     return "\n".join(lines) + "\n"
+
+
+SHOWN_CASES = 4
+
+
+def _cases(names: tuple[str, ...]) -> str:
+    """The first cases by name, and how many there are."""
+    shown = "; ".join(names[:SHOWN_CASES])
+    count = f"{len(names)} case{'s' * (len(names) > 1)}"
+    more = " …" if len(names) > SHOWN_CASES else ""
+    return f"{count}: {shown}{more}"
+
+
+def audit() -> str:
+    """The findings of the audit, with what shows that they are closed."""
+    every = findings()
+    cited = tests_by_rule(
+        [
+            *(finding.id for finding in every),
+            *(rule.id for group in groups() for rule in group.rules),
+        ]
+    )
+    rows = [_finding(each, cited) for each in every]
+    return _table("Finding | Closed when | Status | Evidence", rows)
+
+
+def _finding(finding: Finding, cited: Mapping[str, list[Test]]) -> str:
+    cases = {case for rule in finding.rules for case in cases_by_rule().get(rule, ())}
+    tests = {
+        test for name in (finding.id, *finding.rules) for test in cited.get(name, ())
+    }
+    status = f"open: {finding.open}" if finding.open else "compliant"
+    rules = f", of {', '.join(finding.rules)}" if finding.rules else ""
+    direct = cited.get(finding.id, [])
+    example = f"; `{direct[0].name}`" if direct else ""
+    evidence = f"{len(tests)} tests, {len(cases)} cases{rules}{example}"
+    cells = (f"**{finding.id}** {finding.says}", finding.closed, status, evidence)
+    return " | ".join(cells)
 
 
 def _code(place: str) -> str:
@@ -138,15 +187,23 @@ def _code(place: str) -> str:
 
 
 def gaps() -> str:
-    """What is missing, and the rules that no test cites."""
+    """What is missing, and the rules that nothing shows."""
     rules = [rule for group in groups() for rule in group.rules]
-    found = tests_by_rule(rule.id for rule in rules)
-    uncited = [rule.id for rule in rules if not found.get(rule.id)]
+    found, cases = tests_by_rule(rule.id for rule in rules), cases_by_rule()
+    unshown = [
+        rule.id for rule in rules if not found.get(rule.id) and rule.id not in cases
+    ]
     lines = [f"- {rule.id}: {rule.missing}." for rule in rules if rule.missing]
-    cited = len(rules) - len(uncited)
-    lines.append(f"- {cited} of {len(rules)} rules are cited by tests.")
-    if uncited:
-        lines.append(f"- No test cites {', '.join(uncited)}.")
+    lines += [f"- {each.id}: {each.open}." for each in findings() if each.open]
+    cited = sum(bool(found.get(rule.id)) for rule in rules)
+    wired = sum(rule.id in cases for rule in rules)
+    shown = len(rules) - len(unshown)
+    lines.append(
+        f"- {shown} of {len(rules)} rules are shown: {cited} by tests that cite them, "
+        f"{wired} by conformance cases."
+    )
+    if unshown:
+        lines.append(f"- Nothing shows {', '.join(unshown)}.")
     return "\n".join(lines) + "\n"
 
 
@@ -159,6 +216,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "exit-codes": exit_codes,
     "worker-exit-codes": worker_exit_codes,
     "contract": contract,
+    "audit": audit,
     "gaps": gaps,
 }
 

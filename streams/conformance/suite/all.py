@@ -8,6 +8,7 @@ from typing import Final
 from streams.config import Settings
 from streams.conformance.cases import Case
 from streams.conformance.suite.admission import admission
+from streams.conformance.suite.codes import codes
 from streams.conformance.suite.fields import fields, sizes
 from streams.conformance.suite.handlers import handlers
 from streams.conformance.suite.limits import limits
@@ -22,6 +23,7 @@ MAKERS: Final[Sequence[Maker]] = (
     lambda _: fields(),
     lambda _: sizes(),
     lambda _: outcomes(),
+    lambda _: codes(),
     handlers,
     lambda _: limits(),
     admission,

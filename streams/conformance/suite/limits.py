@@ -35,6 +35,7 @@ from streams.conformance.making import (
 SLACK_MS: Final = 4_000
 """How much later than due an attempt may start: machines are busy."""
 ROUNDING_MS: Final = 2
+_LIMIT_MS: Final = 4_000
 FOREVER: Final = sleeps(120_000)
 
 
@@ -175,10 +176,11 @@ def plan_limits() -> Iterator[Case]:
         yield case(
             f"the plan's timeout ends {name}",
             "§4 §5.3 R10 R20 R31" + (" R23 §6.4" if "nobody" in name else ""),
-            submission(step("a", gives(1)), slow, timeout_ms=2500),
+            submission(step("a", gives(1)), slow, timeout_ms=_LIMIT_MS),
             failure(Err("PLAN_TIMEOUT"), results={"a": 1}),
             _in_flight("slow"),
-            took(2500),
+            took(_LIMIT_MS),
+            phase=Phase.QUIET,
         )
     yield case(
         "a backoff that passes the plan's limit",
@@ -186,7 +188,7 @@ def plan_limits() -> Iterator[Case]:
         submission(
             step("a", gives(1)),
             step("b", fails("BUSY"), on_failure="retry"),
-            timeout_ms=2500,
+            timeout_ms=_LIMIT_MS,
             retry_policy={
                 "max_attempts": 2,
                 "backoff_ms": 50_000,
@@ -194,10 +196,11 @@ def plan_limits() -> Iterator[Case]:
             },
         ),
         failure(Err("PLAN_TIMEOUT"), results={"a": 1}),
-        took(2500),
+        took(_LIMIT_MS),
+        phase=Phase.QUIET,
     )
     for name, timeout_ms, code in (
-        ("its deadline first", 2900, "DEADLINE_EXCEEDED"),
+        ("its deadline first", _LIMIT_MS + 400, "DEADLINE_EXCEEDED"),
         ("a deadline with a start long ago", 60_000, "DEADLINE_EXCEEDED"),
     ):
         yield case(
@@ -207,10 +210,11 @@ def plan_limits() -> Iterator[Case]:
                 step("a", gives(1)),
                 step("slow", FOREVER),
                 timeout_ms=timeout_ms,
-                members={"started_at": In(-60_000), "deadline_ms": In(2500)},
+                members={"started_at": In(-60_000), "deadline_ms": In(_LIMIT_MS)},
             ),
             failure(Err(code), results={"a": 1}),
             _in_flight("slow"),
+            phase=Phase.QUIET,
         )
 
 

@@ -12,6 +12,7 @@ from streams.conformance.cases import (
     Check,
     Err,
     Finding,
+    Phase,
     case,
     failure,
     partial,
@@ -202,6 +203,7 @@ def limits() -> Iterator[Case]:
         _of(child["id"], "failure", "EXECUTION_HALTED"),
         _of(grandchild["id"], "failure", "EXECUTION_HALTED"),
         children=(child["id"], grandchild["id"]),
+        phase=Phase.QUIET,
     )
     eighth = _deep(8)
     yield case(

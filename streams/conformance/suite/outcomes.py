@@ -12,6 +12,7 @@ from streams.conformance.cases import (
     Check,
     Err,
     Finding,
+    Phase,
     case,
     failure,
     partial,
@@ -22,7 +23,6 @@ from streams.conformance.making import (
     fails,
     gives,
     named,
-    raises,
     sleeps,
     step,
     submission,
@@ -279,6 +279,7 @@ def nothing_completed() -> Iterator[Case]:
             Err("STEP_SKIPPED", "warn", "bad", primary.cause, others=(listed,)),
             incomplete=frozenset({"bad", "late"}),
         ),
+        phase=Phase.QUIET,
     )
     yield case(
         "two failures and no success",
@@ -288,6 +289,7 @@ def nothing_completed() -> Iterator[Case]:
             Err("EXECUTION_HALTED", step="bad", cause=primary, others=(listed,)),
             results={},
         ),
+        phase=Phase.QUIET,
     )
     yield case(
         "a failure before the one that halts",
@@ -305,6 +307,7 @@ def nothing_completed() -> Iterator[Case]:
                 others=(Err("STEP_SKIPPED", "warn", "bad"),),
             )
         ),
+        phase=Phase.QUIET,
     )
     yield case(
         "two that halt at one moment",
@@ -340,52 +343,6 @@ def fifty_of_sixty(finding: Finding) -> Iterator[str]:
         yield f"R11: {found[0]} other errors of {found[1]}, not 50 of 60"
 
 
-def own_codes() -> Iterator[Case]:
-    """R6, R25: codes of a handler's own, and exceptions without one."""
-    for length in (1, 50):
-        code = "C" * length
-        yield case(
-            f"a code of {length} characters",
-            "§3.1 §4 R25",
-            submission(step("a", fails(code))),
-            failure(Err("EXECUTION_HALTED", step="a", cause=Err(code, "error", "a"))),
-        )
-    unfit = ("", "C" * 51, "STEP_TIMEOUT", "UNKNOWN_ERROR", "STEP_SKIPPED")
-    wrong = Err("EXECUTION_HALTED", step="a", cause=Err("STEP_ERROR", "error", "a"))
-    for code in unfit:
-        yield case(
-            f"the code {code:.20} of {len(code)} characters",
-            "R25",
-            submission(step("a", fails(code))),
-            failure(wrong),
-        )
-    yield case(
-        "the severity warn",
-        "R25 R6",
-        submission(step("a", fails("MINE", severity="warn"))),
-        failure(wrong),
-    )
-    for kind in (
-        *("KeyError", "BaseException", "SystemExit", "KeyboardInterrupt"),
-        *("TimeoutError", "CancelledError", "GeneratorExit"),
-    ):
-        yield case(
-            f"a handler raises {kind}",
-            "R6 R26",
-            submission(step("a", raises(kind))),
-            failure(wrong),
-        )
-    yield case(
-        "STEP_ERROR is retried when listed",
-        "R6 R25",
-        submission(
-            step("a", raises("ValueError"), gives(2), on_failure="retry"),
-            retry_policy={"max_attempts": 2, "retryable_error_codes": ["STEP_ERROR"]},
-        ),
-        success(results={"a": 2}, log={"a": ("STEP_ERROR", "ok")}),
-    )
-
-
 def outcomes() -> Iterator[Case]:
     """All of these."""
     for make in (
@@ -393,6 +350,5 @@ def outcomes() -> Iterator[Case]:
         policies,
         dependants,
         nothing_completed,
-        own_codes,
     ):
         yield from make()

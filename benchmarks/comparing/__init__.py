@@ -1,1 +1,0 @@
-"""Two commits on one machine in one run, by turns."""

@@ -1,1 +1,0 @@
-"""The same plans on the engines that people would use otherwise."""

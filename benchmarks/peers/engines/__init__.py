@@ -1,1 +1,0 @@
-"""An engine in each module: how it and its worker are started, how a plan is run."""

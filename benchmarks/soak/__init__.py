@@ -1,1 +1,0 @@
-"""An hour under a steady load: does anything grow, does anything drift?"""

@@ -1,1 +1,0 @@
-"""Everything that has a target, measured in one run."""
