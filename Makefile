@@ -45,8 +45,8 @@ fuzz: setup ## Throw mutated records at a coordinator (RECORDS=100000 SEED=7)
 	@PLANSTREAM_FUZZ_RECORDS=$(RECORDS) PLANSTREAM_FUZZ_SEED=$(SEED) \
 	  $(BIN)/pytest tests/fuzz --capture=no --show-capture=no $(ARGS)
 
-bench: setup ## Measure throughput and latency on this machine
-	@$(BIN)/python -m benchmarks $(ARGS)
+bench: setup ## Measure all that has a target, 20 minutes (ARGS="--quick --markdown a.md")
+	@$(BIN)/python -m benchmarks all $(ARGS)
 
 coverage: setup ## Say which lines and branches the tests without a broker miss
 	@$(BIN)/coverage erase

@@ -96,6 +96,13 @@ class Figures:
             },
         )
 
+    def line(self) -> str:
+        """Says the most important of them."""
+        return (
+            f"{self.shape} × {self.in_flight}: {self.plans_per_s:,.1f} plans/s, "
+            f"p50 {self.latency_ms.p50:,.1f} ms, p99 {self.latency_ms.p99:,.1f} ms"
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Gives the figures as JSON wants them."""
         return asdict(self)

@@ -1,7 +1,8 @@
-"""The handler that the benchmarks run: it does nothing, at once."""
+"""The handlers that the benchmarks run: one does nothing, at once; one waits."""
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from agents import StepContext, action
@@ -11,3 +12,16 @@ from agents import StepContext, action
 async def noop(step: StepContext, payload: dict[str, Any]) -> dict[str, int]:  # noqa: ARG001 - a handler takes both
     """Answers without doing anything: what is left is what planstream costs."""
     return {"ok": 1}
+
+
+@action("doze")
+async def doze(step: StepContext, payload: dict[str, Any]) -> dict[str, int]:  # noqa: ARG001 - a handler takes both
+    """Sleeps for so many seconds, while others of its worker do nothing at once."""
+    await asyncio.sleep(payload["seconds"])
+    return {"ok": 1}
+
+
+@action("echo")
+async def echo(step: StepContext, payload: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG001 - a handler takes both
+    """Gives back what it was given, as on all engines that are compared."""
+    return payload

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,21 @@ def facts() -> dict[str, Any]:
         "packages": {name: _version(name) for name in PACKAGES},
         "commit": commit(),
     }
+
+
+def lines(facts: Mapping[str, Any]) -> list[str]:
+    """Says what was measured, and on what, in a few lines."""
+    packages = ", ".join(f"{name} {each}" for name, each in facts["packages"].items())
+    load = ", ".join(f"{each:g}" for each in facts["load_average"])
+    return [
+        f"Machine: {facts['cpu']}, Linux {facts['kernel']}",
+        (
+            f"All on {facts['cores']} cores and {facts['memory_mb']} MB; "
+            f"load average before: {load}"
+        ),
+        f"Software: Python {facts['python']}, {packages}",
+        f"Commit: {facts['commit']}",
+    ]
 
 
 def cpu_model(cpuinfo: str) -> str:

@@ -1,16 +1,13 @@
-"""What processes use, read from `/proc`."""
+"""What processes use, as the operating system counts it."""
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
-PROC = Path("/proc")
-TICKS_PER_S = os.sysconf("SC_CLK_TCK")
-PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+import psutil
 
 
 @dataclass(frozen=True)
@@ -21,59 +18,32 @@ class Usage:
     rss_bytes: int
 
 
-@dataclass(frozen=True)
-class Stat:
-    """The entries of `/proc/<pid>/stat` that matter here."""
-
-    pid: int
-    parent: int
-    cpu_ticks: int
-    rss_bytes: int
-
-
-def parse_stat(text: str) -> Stat:
-    """Reads a line of `/proc/<pid>/stat`; a process may be called `) R 1 (`."""
-    pid, _, rest = text.partition(" (")
-    fields = rest.rpartition(") ")[2].split()
-    # proc(5) counts from 1, and `fields` begins with the third entry, the state.
-    parent, utime, stime, rss = (int(fields[n - 3]) for n in (4, 14, 15, 24))
-    return Stat(int(pid), parent, utime + stime, rss * PAGE_BYTES)
-
-
-def usages(pids: Mapping[str, int], proc: Path = PROC) -> dict[str, Usage]:
-    """Measures processes by name, each with those descendants that have no name.
+def usages(pids: Mapping[str, int]) -> dict[str, Usage]:
+    """Measures processes by name, each with its descendants; this one alone.
 
     Raises:
         ProcessLookupError: one of the processes is gone.
     """
-    found = {stat.pid: stat for stat in _stats(proc)}
-    children = defaultdict(list)
-    for stat in found.values():
-        children[stat.parent].append(stat.pid)
-    for name, pid in pids.items():
-        if pid not in found:
-            raise ProcessLookupError(f"the process {name} is gone")
-    # The driver has started the others, each by way of a guard.
-    others = {*pids.values(), *(found[pid].parent for pid in pids.values())}
-    own = {pid: set(children[pid]) - others for pid in found}
-    return {name: _usage(pid, found, own) for name, pid in pids.items()}
+    return {name: _usage(name, pid) for name, pid in pids.items()}
 
 
-def _usage(pid: int, found: Mapping[int, Stat], own: Mapping[int, set[int]]) -> Usage:
-    tree = [pid]
-    for each in tree:  # grows while it is walked through
-        tree += own[each]
-    return Usage(
-        cpu_s=sum(found[each].cpu_ticks for each in tree) / TICKS_PER_S,
-        rss_bytes=sum(found[each].rss_bytes for each in tree),
-    )
+def family(pids: Iterable[int]) -> Iterator[psutil.Process]:
+    """Finds processes with their descendants; this one alone, it started the others."""
+    for pid in pids:
+        with contextlib.suppress(psutil.Error):
+            process = psutil.Process(pid)
+            yield process
+            if pid != os.getpid():
+                yield from process.children(recursive=True)
 
 
-def _stats(proc: Path) -> Iterable[Stat]:
-    for folder in proc.iterdir():
-        if not folder.name.isdigit():
-            continue
-        try:
-            yield parse_stat((folder / "stat").read_text(encoding="utf-8"))
-        except (FileNotFoundError, ProcessLookupError):
-            continue  # ended in between
+def _usage(name: str, pid: int) -> Usage:
+    if not psutil.pid_exists(pid):
+        raise ProcessLookupError(f"the process {name} is gone")
+    cpu_s, rss_bytes = 0.0, 0
+    for process in family([pid]):
+        with contextlib.suppress(psutil.Error):  # ended in between
+            times = process.cpu_times()
+            cpu_s += times.user + times.system
+            rss_bytes += process.memory_info().rss
+    return Usage(cpu_s, rss_bytes)

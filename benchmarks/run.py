@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,11 @@ from benchmarks import machine
 from benchmarks.client import Client
 from benchmarks.figures import Figures
 from benchmarks.load import Load, Stuck
+from benchmarks.presenting import Say
 from benchmarks.report import Report
 from benchmarks.scenarios import Pace, Scenario
 from benchmarks.shapes import chain
-from benchmarks.system import Died, System, running
+from benchmarks.system import Died, System, installed, serving
 from streams.config import Settings
 
 SETTLE_SHAPE = chain(3)
@@ -46,23 +47,25 @@ class Options:
     patience_s: float = 60.0
 
 
-Progress = Callable[[str], None]
-
-
-async def run(options: Options, progress: Progress) -> Report:
+async def run(options: Options, say: Say) -> Report:
     """Measures all scenarios; what goes wrong is in the report, and ends the run."""
     facts = machine.facts()
-    progress("starting broker, coordinator and worker")
-    async with running(options.broker, options.partitions, options.logs) as system:
-        figures, problems = await _measure(system, options, progress)
+    say("starting broker, coordinator and worker")
+    async with (
+        installed(
+            options.broker, options.logs, partitions=options.partitions
+        ) as installation,
+        serving(installation) as system,
+    ):
+        figures, problems = await _measure(system, options, say)
         if problems:
-            progress(system.last_words())
-    settings = _reported(system.settings)
+            say(system.last_words())
+    settings = reported(system.settings)
     return Report(facts, settings, options.pace, figures, problems)
 
 
 async def _measure(
-    system: System, options: Options, progress: Progress
+    system: System, options: Options, say: Say
 ) -> tuple[list[Figures], dict[str, int]]:
     figures: list[Figures] = []
     async with Client.connected(system.settings) as client:
@@ -72,7 +75,7 @@ async def _measure(
             await load.settle(SETTLE_SHAPE, SETTLE_IN_FLIGHT, options.pace.settle_s)
             for scenario in options.scenarios:
                 figures.append(await load.measure(scenario))
-                progress(_line(figures[-1]))
+                say(figures[-1].line())
             await load.finish()
         except (Stuck, Died) as error:
             load.tracker.incorrect(str(error))
@@ -80,13 +83,6 @@ async def _measure(
     return figures, dict(load.tracker.problems)
 
 
-def _line(figures: Figures) -> str:
-    latency = figures.latency_ms
-    return (
-        f"{figures.shape} × {figures.in_flight}: {figures.plans_per_s:,.1f} plans/s, "
-        f"p50 {latency.p50:,.1f} ms, p99 {latency.p99:,.1f} ms"
-    )
-
-
-def _reported(settings: Settings) -> dict[str, Any]:
+def reported(settings: Settings) -> dict[str, Any]:
+    """Gives the settings that figures depend on."""
     return {name: getattr(settings, name) for name in REPORTED}

@@ -37,6 +37,11 @@ class Pace:
     duration_s: float
     """The part that does."""
 
+    def line(self) -> str:
+        """Says how long each scenario takes."""
+        warm_up = f"{self.warm_up_s:g} s of warm-up"
+        return f"Closed loops: {self.duration_s:g} s each after {warm_up}"
+
 
 FULL = Pace(settle_s=10, warm_up_s=4, duration_s=14)
 QUICK = Pace(settle_s=3, warm_up_s=1, duration_s=3)

@@ -15,6 +15,20 @@ LIFETIME_MS = 3_600_000
 """From a template's making to the deadline of its plans: longer than any scenario."""
 TIMEOUT_MS = 300_000
 
+
+@dataclass(frozen=True)
+class Terms:
+    """What the plans of a template ask for, and how long they may take."""
+
+    action: str = "noop"
+    payload: str | None = None
+    """Of every step; the step's number when None."""
+    timeout_ms: int = TIMEOUT_MS
+    lifetime_ms: int = LIFETIME_MS
+
+
+TERMS = Terms()
+
 _VARIANT = "89ab" * 4
 """A UUID's variant digit, for each hexadecimal digit."""
 
@@ -60,12 +74,11 @@ class Template:
         shape: Shape,
         now_ms: int,
         fmt: Format = Format.AVRO,
-        action: str = "noop",
-        timeout_ms: int = TIMEOUT_MS,
+        terms: Terms = TERMS,
     ) -> Self:
         """Encodes a submission of a shape, and cuts its ids out."""
         ids = fresh_ids(shape.steps + 2)
-        fields = _fields(shape, ids, now_ms, action, timeout_ms)
+        fields = _fields(shape, ids, now_ms, terms)
         value = encode_fields(PlanSubmission, fields, fmt)
         parts = re.split(b"(" + b"|".join(ids) + b")", value)
         place = {each: number for number, each in enumerate(ids)}
@@ -82,7 +95,7 @@ class Template:
 
 
 def _fields(
-    shape: Shape, ids: list[bytes], now_ms: int, action: str, timeout_ms: int
+    shape: Shape, ids: list[bytes], now_ms: int, terms: Terms
 ) -> dict[str, Any]:
     plan_id, execution_id, *step_ids = [each.decode() for each in ids]
     plan = {
@@ -90,13 +103,13 @@ def _fields(
         "version": 1,
         "created_at": now_ms,
         "steps": [
-            _step(step_ids, number, depends_on, action)
+            _step(step_ids, number, depends_on, terms)
             for number, depends_on in enumerate(shape.depends_on)
         ],
         "name": shape.name,
         "context_requirements": ["benchmark"],
         "priority": 0,
-        "timeout_ms": timeout_ms,
+        "timeout_ms": terms.timeout_ms,
         "retry_policy": {
             "max_attempts": 1,
             "backoff_ms": 0,
@@ -112,7 +125,7 @@ def _fields(
         "plan": plan,
         "execution_id": execution_id,
         "started_at": now_ms,
-        "deadline_ms": now_ms + LIFETIME_MS,
+        "deadline_ms": now_ms + terms.lifetime_ms,
         "environment": {"benchmark": f'"{shape.name}"'},
         "parent_execution_id": None,
         "user_id": None,
@@ -122,12 +135,12 @@ def _fields(
 
 
 def _step(
-    step_ids: list[str], number: int, depends_on: tuple[int, ...], action: str
+    step_ids: list[str], number: int, depends_on: tuple[int, ...], terms: Terms
 ) -> dict[str, Any]:
     return {
         "id": step_ids[number],
-        "action": action,
-        "payload": f'{{"number":{number}}}',
+        "action": terms.action,
+        "payload": terms.payload or f'{{"number":{number}}}',
         "depends_on": [step_ids[place] for place in depends_on],
         "on_failure": "halt",
         "timeout_ms": None,

@@ -17,16 +17,37 @@ from benchmarks.processes import Usage, usages
 from streams import bootstrap
 from streams.config import ENV_PREFIX, Settings
 from streams.devkit.kafka import EmbeddedKafka
-from streams.devkit.lines import log_files
+from streams.devkit.lines import Sink, log_files
 from streams.devkit.supervisor import Command, Supervised, Supervisor
 
 ROOT = Path(__file__).parent.parent
 """Where `streams` and `benchmarks` are found."""
 READY_WITHIN_S = 60.0
+HANDLERS = ("benchmarks.handlers", "examples.wfcommons.handlers")
 
 
 class Died(Exception):
     """A process of the system has ended while it was being measured."""
+
+
+@dataclass(frozen=True)
+class Installation:
+    """Topics on a broker, whoever serves them."""
+
+    settings: Settings
+    given: Mapping[str, Any]
+    """The settings that are not as by default."""
+    broker: EmbeddedKafka | None
+    """None when the broker is somebody else's."""
+    logs: Path
+
+    def environment(self, **more: Any) -> dict[str, str]:
+        """Gives processes the settings, and further ones."""
+        return {
+            ENV_PREFIX + name.upper(): str(value)
+            for name, value in {**self.given, **more}.items()
+            if value is not None
+        }
 
 
 @dataclass(frozen=True)
@@ -65,27 +86,29 @@ class System:
 
 
 @asynccontextmanager
-async def running(
-    broker: str | None, partitions: int | None, logs: Path | None = None
-) -> AsyncIterator[System]:
-    """Runs everything: one coordinator, one worker, and a broker if none is given.
+async def installed(
+    broker: str | None, logs: Path | None = None, **more: Any
+) -> AsyncIterator[Installation]:
+    """Makes topics, on a broker of its own if none is given.
 
     Args:
         broker: The address of a broker that is there already.
-        partitions: Partitions of every topic; the settings' when None.
         logs: Where the processes' output goes; nowhere when None.
+        **more: Settings; None is the default.
     """
     async with embedded_unless(broker) as embedded:
-        address = broker if embedded is None else embedded.bootstrap
         with tempfile.TemporaryDirectory(prefix="planstream-bench-") as folder:
             given = {
-                "broker": address,
+                "broker": broker if embedded is None else embedded.bootstrap,
                 "prefix": f"bench-{uuid.uuid4().hex[:8]}.",
-                "partitions": partitions,
                 "data_dir": folder,
+                **more,
             }
-            async with _processes(given, logs or Path(folder) / "logs") as system:
-                yield System(*system, embedded)
+            settings = Settings.load(**given)
+            await bootstrap.create(settings)
+            await bootstrap.require(settings)
+            logs = logs or Path(folder) / "logs"
+            yield Installation(settings, given, embedded, logs)
 
 
 @asynccontextmanager
@@ -103,25 +126,33 @@ async def embedded_unless(given: str | None) -> AsyncIterator[EmbeddedKafka | No
 
 
 @asynccontextmanager
-async def _processes(
-    given: Mapping[str, Any], logs: Path
-) -> AsyncIterator[tuple[Settings, tuple[Supervised, ...]]]:
-    settings = Settings.load(**given)
-    await bootstrap.create(settings)
-    await bootstrap.require(settings)
-    env = {
-        ENV_PREFIX + name.upper(): str(value)
-        for name, value in given.items()
-        if value is not None
-    }
-    async with Supervisor(sink=log_files(logs), give_up_after=1) as supervisor:
-        commands = (
-            command("coordinator", env),
-            command("worker", env, "--handlers", "benchmarks.handlers"),
-        )
+async def serving(
+    installation: Installation, hear: Sink | None = None
+) -> AsyncIterator[System]:
+    """Runs one coordinator and one worker.
+
+    Args:
+        installation: What they serve.
+        hear: Is given each line that they say.
+    """
+    write = log_files(installation.logs)
+
+    def sink(name: str, line: str) -> None:
+        write(name, line)
+        if hear is not None:
+            hear(name, line)
+
+    env = installation.environment()
+    async with Supervisor(sink=sink, give_up_after=1) as supervisor:
+        commands = (command("coordinator", env), command("worker", env, *handlers()))
         processes = tuple(supervisor.start(each) for each in commands)
         await supervisor.wait_ready(READY_WITHIN_S)
-        yield settings, processes
+        yield System(installation.settings, processes, installation.broker)
+
+
+def handlers() -> list[str]:
+    """Gives the options with which a worker finds all handlers."""
+    return [part for module in HANDLERS for part in ("--handlers", module)]
 
 
 def command(

@@ -6,6 +6,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+REMEMBERED = 200_000
+"""Ended plans that are remembered at most, where they are forgotten at all."""
+
 
 class Answer(NamedTuple):
     """What is looked at of a record on a results topic."""
@@ -29,6 +32,8 @@ class Tracker:
     waiting: dict[bytes, Sent] = field(default_factory=dict)
     answered: set[bytes] = field(default_factory=set)
     problems: Counter[str] = field(default_factory=Counter)
+    strangers: set[bytes] = field(default_factory=set)
+    """Plans that somebody else submits, and watches."""
 
     def sent(self, plan_id: bytes, execution_id: bytes, at: float) -> None:
         """Notes that a plan is about to be sent."""
@@ -64,7 +69,17 @@ class Tracker:
             self.problems["plan without a result"] += len(self.waiting)
             self.waiting.clear()
 
+    def forget(self) -> None:
+        """Forgets the plans that have ended, once there are many.
+
+        A second result of one that is forgotten is then a result of an unknown plan.
+        """
+        if len(self.answered) > REMEMBERED:
+            self.answered = set()
+
     def _unexpected(self, answer: Answer) -> None:
+        if answer.plan_id in self.strangers:
+            return
         second = answer.plan_id in self.answered
         kind = "second result of a plan" if second else "result of an unknown plan"
         self.problems[kind] += 1

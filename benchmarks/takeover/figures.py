@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from benchmarks.figures import percentile
-from benchmarks.takeover.progress import Replay
+from benchmarks.progress import Replay
 
 GRACE_S = 2.0
 """A take-over may last so much longer than a session."""

@@ -7,12 +7,11 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from benchmarks.system import command
-from benchmarks.takeover.progress import Progress, Sayings, Takeover
-from benchmarks.takeover.waiting import wait_for
-from streams.config import ENV_PREFIX, Settings
+from benchmarks.progress import Progress, Sayings, Takeover
+from benchmarks.system import Installation, command, handlers
+from benchmarks.waiting import wait_for
+from streams.config import Settings
 from streams.devkit.lines import log_files
 from streams.devkit.supervisor import Backoff, Command, Supervised, Supervisor
 
@@ -84,26 +83,19 @@ class Fleet:
 
 @asynccontextmanager
 async def fleet(
-    settings: Settings,
-    given: Mapping[str, object],
-    mode: Mode,
-    sizes: tuple[int, int],
-    logs: Path,
+    installation: Installation, mode: Mode, sizes: tuple[int, int]
 ) -> AsyncIterator[Fleet]:
     """Runs so many coordinators and so many workers."""
-    progress, sayings = await Progress.from_end(settings), Sayings()
+    settings, sayings = installation.settings, Sayings()
+    progress = await Progress.from_end(settings)
     following = asyncio.create_task(progress.follow())
-    sink = log_files(logs / mode.name)
+    sink = log_files(installation.logs / mode.name)
 
     def hear(name: str, line: str) -> None:
         sink(name, line)
         sayings.hear(name, line)
 
-    env = {
-        ENV_PREFIX + name.upper(): str(value)
-        for name, value in {**given, "static_membership": mode.static}.items()
-        if value is not None
-    }
+    env = installation.environment(static_membership=mode.static)
     backoff = Backoff(first_s=mode.back_after_s, factor=1.0)
     try:
         async with Supervisor(sink=hear, backoff=backoff) as supervisor:
@@ -124,5 +116,5 @@ async def fleet(
 
 def _command(role: str, number: int, env: Mapping[str, str]) -> Command:
     name = f"{role}-{number}"
-    handlers = ("--handlers", "benchmarks.handlers") if role == "worker" else ()
-    return command(role, env, "--name", str(number), *handlers, name=name)
+    more = handlers() if role == "worker" else []
+    return command(role, env, "--name", str(number), *more, name=name)

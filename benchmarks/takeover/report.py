@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from rich.table import Table
-
-from benchmarks.report import Section, markdown_table, table
+from benchmarks import machine
+from benchmarks.presenting import Shown
+from benchmarks.report import settings_line, verdict
+from benchmarks.tables import Section
 from benchmarks.takeover.figures import EXTRA_S, GRACE_S, Kills, Report, Rolling, Spans
 
 
@@ -24,33 +25,21 @@ def sections(report: Report) -> list[Section]:
     ]
 
 
-def tables(report: Report) -> list[Table]:
-    """Makes the tables that are printed at the end."""
-    return [table(section) for section in sections(report)]
-
-
-def markdown(report: Report) -> str:
-    """Writes the report as Markdown."""
-    machine = report.machine
-    settings = ", ".join(f"{name} {value}" for name, value in report.settings.items())
-    load = ", ".join(map(str, machine["load_average"]))
-    facts = [
-        f"- Command: `{report.command}`",
-        f"- Machine: {machine['cpu']}, {machine['cores']} cores, load before {load}",
-        f"- Commit: {machine['commit']}",
-        f"- Settings: {settings}",
-        f"- Open plans: {report.open_plans:,}, opened in {report.opened_in_s:g} s",
-        f"- Every ordinary plan ended in one success: {verdict(report)}",
-    ]
-    lines = [line for each in sections(report) for line in markdown_table(each)]
-    return "\n".join(["# Take-over", "", *facts, *lines, ""])
-
-
-def verdict(report: Report) -> str:
-    """Says whether every plan had its one success, and what happened otherwise."""
-    if not report.problems:
-        return "yes"
-    return "no: " + ", ".join(f"{n} × {what}" for what, n in report.problems.items())
+def shown(report: Report) -> Shown:
+    """Gives the report as people want it."""
+    return Shown(
+        title="Take-over",
+        facts=[
+            f"Command: `{report.command}`",
+            *machine.lines(report.machine),
+            settings_line(report.settings),
+            f"Open plans: {report.open_plans:,}, opened in {report.opened_in_s:g} s",
+        ],
+        sections=sections(report),
+        document=report.to_dict(),
+        verdict=verdict(report.problems, "ordinary plan"),
+        is_good=report.is_met,
+    )
 
 
 def _kills(each: Kills) -> tuple[str, ...]:

@@ -4,27 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import random
-import tempfile
 import time
-import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks import machine
+from benchmarks import backlog, machine
 from benchmarks.client import Client
-from benchmarks.system import embedded_unless
-from benchmarks.takeover import backlog
+from benchmarks.presenting import Say
+from benchmarks.progress import Takeover
+from benchmarks.steady import Steady
+from benchmarks.system import installed
 from benchmarks.takeover.figures import GRACE_S, Kills, Report, Rolling, Spans
 from benchmarks.takeover.fleet import Fleet, Mode, fleet
-from benchmarks.takeover.progress import Takeover
-from benchmarks.takeover.steady import Steady
-from benchmarks.takeover.waiting import wait_for
-from streams import bootstrap
-from streams.config import Settings
+from benchmarks.waiting import wait_for
 
 SETTLE_S = 3.0
 """Load before anything counts."""
@@ -44,8 +39,6 @@ REPORTED = (
 
 MODES = ("static-back", "static-away", "dynamic-back", "dynamic-away")
 """A killed process comes back at once, or the others take over."""
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -94,13 +87,20 @@ def modes(session_s: float, back_after_s: float) -> list[Mode]:
 async def run(options: Options, say: Say) -> Report:
     """Measures all modes."""
     facts, total = machine.facts(), options.open_plans
-    async with _installation(options, total) as (settings, given, logs):
+    async with installed(
+        options.broker,
+        options.logs,
+        routes=f"{backlog.ACTION}={backlog.QUEUE}",
+        # The open plans must not keep out those that are measured.
+        max_plans_in_flight=2 * total,
+    ) as installation:
+        settings = installation.settings
         session_s = settings.session_timeout_ms / 1000
         every = modes(session_s, options.back_after_s)
         sizes = (options.coordinators, options.workers)
         found = Found()
         async with Client.connected(settings) as client:
-            async with fleet(settings, given, every[0], sizes, logs):
+            async with fleet(installation, every[0], sizes):
                 say(f"opening {total:,} plans")
                 opened_in_s = await backlog.open_plans(settings, client, total)
                 say(f"opened in {opened_in_s:.0f} s")
@@ -108,7 +108,7 @@ async def run(options: Options, say: Say) -> Report:
                 if options.only and mode.name not in options.only:
                     continue
                 say(f"{mode.name}: starting")
-                async with fleet(settings, given, mode, sizes, logs) as running:
+                async with fleet(installation, mode, sizes) as running:
                     await _measure(running, mode, client, options, found, say)
     reported = {name: getattr(settings, name) for name in REPORTED}
     return Report(
@@ -121,25 +121,6 @@ async def run(options: Options, say: Say) -> Report:
         rolling=found.rolling,
         problems=dict(found.problems),
     )
-
-
-@asynccontextmanager
-async def _installation(
-    options: Options, open_plans: int
-) -> AsyncIterator[tuple[Settings, dict[str, Any], Path]]:
-    async with embedded_unless(options.broker) as embedded:
-        with tempfile.TemporaryDirectory(prefix="planstream-takeover-") as folder:
-            given = {
-                "broker": options.broker if embedded is None else embedded.bootstrap,
-                "prefix": f"takeover-{uuid.uuid4().hex[:8]}.",
-                "routes": f"{backlog.ACTION}={backlog.QUEUE}",
-                # The open plans must not keep out those that are measured.
-                "max_plans_in_flight": 2 * open_plans,
-                "data_dir": folder,
-            }
-            settings = Settings.load(**given)
-            await bootstrap.create(settings)
-            yield settings, given, options.logs or Path(folder) / "logs"
 
 
 async def _measure(

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from benchmarks import __main__ as command
+from benchmarks import speed
+from benchmarks.__main__ import app
 from benchmarks.report import Report
 from benchmarks.run import Options
 from streams.devkit.supervisor import NotReady
@@ -20,6 +21,7 @@ MACHINE = {
     "memory_mb": 1000,
     "kernel": "6",
     "python": "3.11",
+    "load_average": [0.0, 0.0, 0.0],
     "packages": {},
     "commit": None,
 }
@@ -37,7 +39,7 @@ def answer(
             raise problems
         return Report(MACHINE, {}, options.pace, [], problems)
 
-    monkeypatch.setattr(command, "run", run)
+    monkeypatch.setattr(speed, "run", run)
     return asked
 
 
@@ -45,7 +47,7 @@ def test_options_choose_what_is_measured(monkeypatch: pytest.MonkeyPatch) -> Non
     """Shapes, numbers in flight and times replace the usual ones."""
     asked = answer(monkeypatch, {})
     arguments = "--shape chain-5 --shape fan-2 --in-flight 7 --duration 2 --warm-up 0"
-    done = CliRunner().invoke(command.app, arguments.split())
+    done = CliRunner().invoke(app, ["speed", *arguments.split()])
     assert done.exit_code == 0, done.output
     (options,) = asked
     assert [each.name for each in options.scenarios] == ["chain-5 × 7", "fan-2 × 7"]
@@ -55,8 +57,8 @@ def test_options_choose_what_is_measured(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_the_quick_run_is_shorter(monkeypatch: pytest.MonkeyPatch) -> None:
     """It measures less, and for less time."""
     asked = answer(monkeypatch, {})
-    CliRunner().invoke(command.app, ["--quick"])
-    CliRunner().invoke(command.app, [])
+    CliRunner().invoke(app, ["speed", "--quick"])
+    CliRunner().invoke(app, ["speed"])
     quick, full = asked
     assert len(quick.scenarios) < len(full.scenarios)
     assert quick.pace.duration_s < full.pace.duration_s
@@ -69,7 +71,7 @@ def test_a_report_is_written_where_it_is_wanted(
     answer(monkeypatch, {"plan without a result": 3})
     files = {"--json": tmp_path / "a.json", "--markdown": tmp_path / "a.md"}
     arguments = [str(each) for pair in files.items() for each in pair]
-    done = CliRunner().invoke(command.app, arguments)
+    done = CliRunner().invoke(app, ["speed", *arguments])
     assert done.exit_code == 1
     assert json.loads(files["--json"].read_text())["correct"] is False
     assert "3 × plan without a result" in files["--markdown"].read_text()
@@ -81,7 +83,7 @@ def test_a_system_that_does_not_start_is_told_apart(
 ) -> None:
     """Nothing was measured: exit code 2, and what the process said last."""
     answer(monkeypatch, NotReady("worker", "ended", ["no such module"]))
-    done = CliRunner().invoke(command.app, ["--quick"])
+    done = CliRunner().invoke(app, ["speed", "--quick"])
     assert done.exit_code == 2
     assert "no such module" in done.output
 
@@ -89,6 +91,6 @@ def test_a_system_that_does_not_start_is_told_apart(
 @pytest.mark.parametrize("shape", ["ring-3", "fan-5000"])
 def test_an_unknown_shape_is_wrong_usage(shape: str) -> None:
     """Nothing is started for it."""
-    done = CliRunner().invoke(command.app, ["--shape", shape])
+    done = CliRunner().invoke(app, ["speed", "--shape", shape])
     assert done.exit_code == 2
     assert shape in done.output

@@ -9,8 +9,9 @@ import pytest
 
 from benchmarks.figures import Cost, Figures, Latency, Window, percentile
 from benchmarks.processes import Usage
-from benchmarks.report import Report, markdown, sections, tables
+from benchmarks.report import Report, sections
 from benchmarks.scenarios import QUICK
+from benchmarks.tables import table
 
 WINDOW = Window(
     began=100.0,
@@ -25,6 +26,7 @@ MACHINE = {
     "memory_mb": 1000,
     "kernel": "6",
     "python": "3.11",
+    "load_average": [0.0, 0.5, 1.0],
     "packages": {"aiokafka": "1"},
     "commit": "abc",
 }
@@ -80,7 +82,7 @@ def test_a_report_is_json() -> None:
 
 def test_a_report_is_markdown() -> None:
     """Its tables have a row for each scenario, and say what went wrong."""
-    text = markdown(report(stuck=2))
+    text = report(stuck=2).shown().markdown()
     assert "| chain-3 | 100 | 50.0 | 150 | 50.0 | 90.0 | 99.0 | 100 |" in text
     assert "| chain-3 | 100 | 2.000 | 1.000 | 0.45 |" in text
     assert "no: 2 × stuck" in text
@@ -88,13 +90,13 @@ def test_a_report_is_markdown() -> None:
 
 def test_every_row_has_a_cell_for_each_column() -> None:
     """In all tables, also those that are printed."""
-    for section in sections(report()):
+    for section in sections([figures()]):
         assert {len(row) for row in section.rows} == {len(section.columns)}
-    assert [table.row_count for table in tables(report())] == [1, 1, 1]
+    assert [table(each).row_count for each in sections([figures()])] == [1, 1, 1]
 
 
 def test_a_run_in_which_nothing_was_measured_is_a_report_too() -> None:
     """A run that got stuck in its first scenario says so."""
     empty = replace(report(stuck=1), figures=[])
-    assert not empty.correct
-    assert "no: 1 × stuck" in markdown(empty)
+    assert not empty.shown().is_good
+    assert "no: 1 × stuck" in empty.shown().markdown()

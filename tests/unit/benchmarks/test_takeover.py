@@ -11,15 +11,25 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from benchmarks.takeover import __main__ as command
+from benchmarks.__main__ import app
+from benchmarks.progress import Progress, Replay, Sayings, Takeover
+from benchmarks.takeover import command
 from benchmarks.takeover.figures import Kills, Report, Rolling, Spans
-from benchmarks.takeover.progress import Progress, Replay, Sayings, Takeover
-from benchmarks.takeover.report import markdown, sections
+from benchmarks.takeover.report import sections, shown
 from benchmarks.takeover.run import Options, modes
-from benchmarks.takeover.waiting import Stalled, wait_for
+from benchmarks.waiting import Stalled, wait_for
 
 GENERATION = "INFO planstream.coordinator generation 3: 4 partitions, {}, in 1.25 s"
-MACHINE = {"cpu": "Chip", "cores": 2, "load_average": [0.5, 1.0, 1.5], "commit": "abc"}
+MACHINE = {
+    "cpu": "Chip",
+    "cores": 2,
+    "memory_mb": 1000,
+    "kernel": "6",
+    "load_average": [0.5, 1.0, 1.5],
+    "python": "3.11",
+    "packages": {},
+    "commit": "abc",
+}
 
 
 def kills(p99: float = 11.9) -> Kills:
@@ -116,12 +126,12 @@ def test_a_plan_without_its_one_success_spoils_a_report() -> None:
     assert report().is_met
     spoilt = report(problems={"plan without a result": 2})
     assert not spoilt.is_met
-    assert "no: 2 × plan without a result" in markdown(spoilt)
+    assert "no: 2 × plan without a result" in shown(spoilt).markdown()
 
 
 def test_a_report_is_markdown_and_json() -> None:
     """With the command that made it, and as many cells in a row as columns."""
-    text = markdown(report())
+    text = shown(report()).markdown()
     assert "- Command: `run it`" in text
     assert "| static-back | 2 | 4 | 2.00 / 11.90 / 11.90 | p99 12 | yes | 900 |" in text
     for section in sections(report()):
@@ -161,7 +171,7 @@ def test_the_command_writes_reports_and_exits_with_its_verdict(
     monkeypatch.setattr(command, "run", run)
     files = ["--json", str(tmp_path / "a.json"), "--markdown", str(tmp_path / "a.md")]
     arguments = ["--kills", "3", "--mode", "static-away", *files]
-    done = CliRunner().invoke(command.app, arguments)
+    done = CliRunner().invoke(app, ["takeover", *arguments])
     assert done.exit_code == code, done.output
     assert (asked[0].kills, asked[0].only) == (3, ["static-away"])
     assert json.loads((tmp_path / "a.json").read_text())["met"] is (code == 0)
@@ -170,6 +180,6 @@ def test_the_command_writes_reports_and_exits_with_its_verdict(
 
 def test_an_unknown_mode_is_wrong_usage() -> None:
     """Nothing is started for it."""
-    done = CliRunner().invoke(command.app, ["--mode", "quantum"])
+    done = CliRunner().invoke(app, ["takeover", "--mode", "quantum"])
     assert done.exit_code == 2
     assert "quantum" in done.output

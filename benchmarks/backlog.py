@@ -9,14 +9,15 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from benchmarks.client import Client
 from benchmarks.shapes import chain
-from benchmarks.submissions import LIFETIME_MS, Template
-from benchmarks.takeover.waiting import Stalled
+from benchmarks.submissions import LIFETIME_MS, Template, Terms
+from benchmarks.waiting import Stalled
 from streams.config import Settings
 from streams.topics import Topics
 
 ACTION = "park"
 QUEUE = "parked"
 SHAPE = chain(3)
+TERMS = Terms(action=ACTION, timeout_ms=LIFETIME_MS)
 BATCH = 1000
 AHEAD = 20_000
 """Plans that are sent before those before them are admitted."""
@@ -24,14 +25,16 @@ POLL_S = 0.25
 PATIENCE_S = 60.0
 
 
-async def open_plans(settings: Settings, client: Client, count: int) -> float:
-    """Opens plans, and returns how many seconds that took.
+async def open_plans(
+    settings: Settings, client: Client, count: int, already: int = 0
+) -> float:
+    """Opens plans beside those that are open, and returns how many seconds that took.
 
     Each of them asks for one step once it is admitted, and then waits for ever.
     """
     began = time.perf_counter()
     now_ms = time.time_ns() // 1_000_000
-    template = Template.of(SHAPE, now_ms, action=ACTION, timeout_ms=LIFETIME_MS)
+    template = Template.of(SHAPE, now_ms, terms=TERMS)
     asked = AIOKafkaConsumer(**settings.connection())
     async with asked:
         sent = 0
@@ -39,8 +42,8 @@ async def open_plans(settings: Settings, client: Client, count: int) -> float:
             size = min(BATCH, count - sent)
             await client.send([template.make() for _ in range(size)])
             sent += size
-            await _admitted(settings, asked, sent - AHEAD)
-        await _admitted(settings, asked, count)
+            await _admitted(settings, asked, already + sent - AHEAD)
+        await _admitted(settings, asked, already + count)
     return time.perf_counter() - began
 
 

@@ -8,8 +8,8 @@ import time
 from benchmarks.client import Client
 from benchmarks.shapes import chain
 from benchmarks.submissions import Template
-from benchmarks.takeover.waiting import until
 from benchmarks.tracking import Answer, Tracker
+from benchmarks.waiting import until
 
 SHAPE = chain(3)
 TICK_S = 0.02
@@ -61,6 +61,15 @@ class Steady:
     def between(self, began: float, ended: float) -> list[float]:
         """Lists the latencies of the plans that were sent in this span."""
         return [took for sent, took in self.latencies if began <= sent < ended]
+
+    def take_ended(self) -> list[float]:
+        """Takes the latencies of the plans that ended since the last time.
+
+        A long run keeps no books of plans that have ended: they would grow.
+        """
+        taken, self.latencies = self.latencies, []
+        self.tracker.forget()
+        return [took for _, took in taken]
 
     def _book(self, answer: Answer, now: float) -> None:
         took = self.tracker.answer(answer, now)

@@ -6,10 +6,12 @@ import asyncio
 import time
 from collections.abc import Callable
 
+from benchmarks.presenting import NothingMeasured
+
 TICK_S = 0.005
 
 
-class Stalled(Exception):
+class Stalled(NothingMeasured):
     """The system did not get where it should."""
 
 

@@ -1,0 +1,1 @@
+"""Two commits on one machine in one run, by turns."""

@@ -1,0 +1,91 @@
+"""The command `python -m benchmarks compare`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from benchmarks import machine
+from benchmarks.comparing.pairs import Pair
+from benchmarks.comparing.run import Options, Report, run
+from benchmarks.presenting import (
+    Files,
+    JsonFile,
+    MarkdownFile,
+    Say,
+    Shown,
+    present,
+)
+from benchmarks.tables import Row, Section
+
+
+def compare(  # noqa: PLR0913 - the options are the interface
+    base: Annotated[str, typer.Argument(help="A commit, branch or tag.")],
+    candidate: Annotated[str, typer.Argument(help="The other one.")] = "HEAD",
+    *,
+    rounds: Annotated[int, typer.Option(min=1, help="Runs of each.")] = 5,
+    shape: Annotated[
+        list[str] | None, typer.Option(help="chain-N or fan-N; repeatable.")
+    ] = None,
+    in_flight: Annotated[
+        list[int] | None, typer.Option(min=1, help="Plans in flight; repeatable.")
+    ] = None,
+    duration: Annotated[float, typer.Option(min=0.1, help="Seconds that count.")] = 5.0,
+    settle: Annotated[
+        float, typer.Option(min=0, help="Seconds of load before everything.")
+    ] = 5.0,
+    json_file: JsonFile = None,
+    markdown_file: MarkdownFile = None,
+) -> None:
+    """Compare two commits on this machine in one run, by turns (ABAB).
+
+    Each runs in a git worktree of its own, under the benchmarks of this tree. Exits
+    with 1 when a plan did not end in one success, with 2 without figures.
+    """
+    speed = ["--duration", f"{duration}", "--warm-up", "1", "--settle", f"{settle}"]
+    for each in shape or ["chain-3"]:
+        speed += ["--shape", each]
+    for number in in_flight or [1, 1000]:
+        speed += ["--in-flight", f"{number}"]
+    options = Options(base, candidate, rounds, speed)
+
+    async def measure(say: Say) -> Shown:
+        return shown(await run(options, say))
+
+    present(measure, Files(json_file, markdown_file))
+
+
+def shown(report: Report) -> Shown:
+    """Gives the report as people and programs want it."""
+    base, candidate = report.commits
+    columns = ("measure", base, candidate, "ratio", "least", "most", "verdict")
+    return Shown(
+        title=f"{base} against {candidate}",
+        facts=[
+            *machine.lines(report.machine),
+            f"{report.rounds} rounds by turns; ratios are {candidate} / {base}",
+            "A difference is one that every round has",
+        ],
+        sections=[Section("Measures", columns, [_row(each) for each in report.pairs])],
+        document={
+            "machine": dict(report.machine),
+            "commits": list(report.commits),
+            "rounds": report.rounds,
+            "pairs": [each.to_dict() for each in report.pairs],
+            "raw": [list(each) for each in report.raw],
+        },
+        verdict=f"Runs in which a plan did not end in one success: {report.wrong}",
+        is_good=report.wrong == 0,
+    )
+
+
+def _row(pair: Pair) -> Row:
+    values = (pair.base, pair.candidate)
+    ratios = (pair.ratio, pair.least, pair.most)
+    return (
+        pair.measure,
+        *(f"{value:,.4g}" for value in values),
+        *(f"{ratio:.3f}" for ratio in ratios),
+        pair.verdict,
+    )

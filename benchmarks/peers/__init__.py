@@ -1,0 +1,1 @@
+"""The same plans on the engines that people would use otherwise."""

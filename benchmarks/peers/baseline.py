@@ -1,0 +1,49 @@
+"""Restate, measured beside planstream: what targets are multiples of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.peers.environments import RESTATE, prepare
+from benchmarks.peers.measuring import Amount
+from benchmarks.peers.run import Found, measure
+from benchmarks.presenting import Say
+
+LOADS = {"chain-3": 100, "fan-10": 100, "chain-100": 0, "fan-1000": 0}
+AMOUNT = Amount(LOADS, latency_s=3, throughput_s=5, warm_up_s=1, settle_s=3)
+QUICK = Amount(LOADS, latency_s=1, throughput_s=1, warm_up_s=0.5, settle_s=1)
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """How Restate is measured in each round."""
+
+    scratch: Path
+    quick: bool = False
+
+    async def measure(self, say: Say) -> dict[str, float]:
+        """Measures it once.
+
+        Raises:
+            NothingMeasured: It is not to be had, or did not get to its end.
+        """
+        environment = await prepare(RESTATE, self.scratch, say)
+        amount = QUICK if self.quick else AMOUNT
+        found = measures(await measure(environment, "run", amount))
+        say(f"  {found}")
+        return found
+
+
+def measures(found: Found) -> dict[str, float]:
+    """Names what was found as the targets do."""
+    named: dict[str, float] = {}
+    for shape, each in found["shapes"].items():
+        latency: dict[str, Any] = each["latency_ms"]
+        named[f"restate {shape} p50"] = latency["p50"]
+        named[f"restate {shape} p99"] = latency["p99"]
+        if "throughput" in each:
+            named[f"restate {shape} plans/s"] = each["throughput"]["plans_per_s"]
+            named[f"restate {shape} steps/s"] = each["throughput"]["steps_per_s"]
+    return named

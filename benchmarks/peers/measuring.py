@@ -1,0 +1,123 @@
+"""What is measured of an engine, and how: the same for all."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from benchmarks.figures import Latency
+from benchmarks.peers.engine import Running
+from benchmarks.peers.metering import OTHERS, Peak, cpu_s
+from benchmarks.peers.plans import check, steps
+
+CLIENT = "client"
+
+
+@dataclass(frozen=True)
+class Amount:
+    """How much is measured."""
+
+    loads: Mapping[str, int]
+    """Shapes, each with the plans in flight of its throughput run; 0 is none."""
+    latency_s: float = 4.0
+    """Plans are run one at a time for so long, and at least three."""
+    throughput_s: float = 8.0
+    warm_up_s: float = 2.0
+    settle_s: float = 6.0
+    """Load before anything is measured: engines have compilers and caches."""
+
+
+LEAST_PLANS = 3
+
+
+async def measure(running: Running, amount: Amount) -> dict[str, Any]:
+    """Measures one start of an engine: latencies, throughput, CPU, memory."""
+    groups = {**running.groups, CLIENT: [os.getpid()]}
+    found: dict[str, Any] = {}
+    with Peak(groups) as peak:
+        await _many(running, *next(iter(amount.loads.items())), amount.settle_s)
+        for shape, in_flight in amount.loads.items():
+            await _one_at_a_time(running, shape, amount.warm_up_s, 1)
+            took = await _one_at_a_time(running, shape, amount.latency_s, LEAST_PLANS)
+            found[shape] = {"plans": len(took), "latency_ms": asdict(Latency.of(took))}
+            if in_flight:
+                await _many(running, shape, in_flight, amount.warm_up_s)
+                before = cpu_s(groups)
+                took, seconds = await _many(
+                    running, shape, in_flight, amount.throughput_s
+                )
+                spent = {name: s - before[name] for name, s in cpu_s(groups).items()}
+                speed = throughput(shape, in_flight, took, seconds, spent)
+                found[shape]["throughput"] = speed
+    return {
+        "shapes": found,
+        "peak_mb": {name: round(mb, 1) for name, mb in peak.mb.items()},
+    }
+
+
+def throughput(
+    shape: str,
+    in_flight: int,
+    took: list[float],
+    seconds: float,
+    spent: Mapping[str, float],
+) -> dict[str, Any]:
+    """Sums up a throughput run: rates, latencies, CPU by the step."""
+    plans, all_steps = len(took), len(took) * steps(shape)
+    cores = os.cpu_count() or 1
+    return {
+        "in_flight": in_flight,
+        "plans": plans,
+        "plans_per_s": round(plans / seconds, 2),
+        "steps_per_s": round(all_steps / seconds, 1),
+        "latency_ms": asdict(Latency.of(took)),
+        "cpu_ms_per_step": {
+            name: round(1000 * cpu / all_steps, 4)
+            for name, cpu in spent.items()
+            if name != OTHERS
+        },
+        "others_share": round(spent[OTHERS] / (seconds * cores), 3),
+    }
+
+
+async def _one(running: Running, shape: str) -> float:
+    began = time.perf_counter()
+    found = await running.execute(shape)
+    took = time.perf_counter() - began
+    check(shape, found)
+    return took
+
+
+async def _one_at_a_time(
+    running: Running, shape: str, seconds: float, at_least: int
+) -> list[float]:
+    until = time.perf_counter() + seconds
+    took: list[float] = []
+    while len(took) < at_least or time.perf_counter() < until:
+        took.append(await _one(running, shape))
+    return took
+
+
+async def _many(
+    running: Running, shape: str, in_flight: int, seconds: float
+) -> tuple[list[float], float]:
+    """Keeps so many plans in flight; gives their latencies, and the time to the last.
+
+    All that was begun counts, to its end: so the rate is never flattered by plans that
+    were under way, and the CPU is that of the plans counted.
+    """
+    began = time.perf_counter()
+    took: list[float] = []
+
+    async def lane() -> None:
+        while time.perf_counter() < began + seconds:
+            took.append(await _one(running, shape))
+
+    async with asyncio.TaskGroup() as lanes:
+        for _ in range(in_flight):
+            lanes.create_task(lane())
+    return took, time.perf_counter() - began

@@ -1,0 +1,1 @@
+"""An hour under a steady load: does anything grow, does anything drift?"""

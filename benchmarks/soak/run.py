@@ -1,0 +1,96 @@
+"""A long run under an open loop, looked at in intervals."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks import machine
+from benchmarks.client import Client
+from benchmarks.figures import Latency
+from benchmarks.presenting import Say
+from benchmarks.run import reported
+from benchmarks.soak.figures import Sample
+from benchmarks.steady import Steady
+from benchmarks.system import System, installed, serving
+
+DRAINED_WITHIN_S = 60.0
+
+
+@dataclass(frozen=True)
+class Options:
+    """What is run, and for how long."""
+
+    seconds: float = 3600.0
+    plans_per_s: float = 200.0
+    interval_s: float = 10.0
+    broker: str | None = None
+    logs: Path | None = None
+
+
+@dataclass(frozen=True)
+class Report:
+    """A whole run."""
+
+    options: Options
+    machine: Mapping[str, Any]
+    settings: Mapping[str, Any]
+    samples: list[Sample]
+    problems: Mapping[str, int]
+
+
+async def run(options: Options, say: Say) -> Report:
+    """Runs one coordinator and one worker for as long as is wanted."""
+    facts = machine.facts()
+    async with (
+        installed(options.broker, options.logs) as installation,
+        serving(installation) as system,
+        Client.connected(system.settings) as client,
+    ):
+        steady = Steady(client, options.plans_per_s)
+        loops = [
+            asyncio.create_task(steady.send()),
+            asyncio.create_task(steady.receive()),
+        ]
+        try:
+            samples = await _watch(system, steady, options, say)
+            loops[0].cancel()
+            await steady.drain(DRAINED_WITHIN_S)
+        finally:
+            for loop in loops:
+                loop.cancel()
+    settings = reported(installation.settings)
+    return Report(options, facts, settings, samples, dict(steady.tracker.problems))
+
+
+async def _watch(
+    system: System, steady: Steady, options: Options, say: Say
+) -> list[Sample]:
+    samples: list[Sample] = []
+    began = time.perf_counter()
+    ended = began
+    while ended - began < options.seconds:
+        await asyncio.sleep(options.interval_s)
+        since, ended = ended, time.perf_counter()
+        usages = system.usages()
+        took = steady.take_ended()
+        if not took:
+            say(f"{ended - began:.0f} s: no plan has ended")
+            continue
+        sample = Sample(
+            at_s=round(ended - began, 1),
+            plans_per_s=round(len(took) / (ended - since), 1),
+            latency_ms=Latency.of(took),
+            rss_mb={name: _mb(each.rss_bytes) for name, each in usages.items()},
+        )
+        samples.append(sample)
+        say(f"{sample.at_s:.0f} s: {sample.plans_per_s} plans/s, {sample.latency_ms}")
+    return samples
+
+
+def _mb(size_bytes: int) -> float:
+    return round(size_bytes / 2**20, 1)

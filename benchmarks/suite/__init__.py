@@ -1,0 +1,1 @@
+"""Everything that has a target, measured in one run."""

@@ -1,0 +1,106 @@
+"""What is computed of other engines; they themselves are not started here."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from benchmarks.__main__ import app
+from benchmarks.peers import baseline, plans
+from benchmarks.peers.engine import Running
+from benchmarks.peers.engines.planstream import plan
+from benchmarks.peers.environments import PLANSTREAM, Environment
+from benchmarks.peers.measuring import Amount, measure, throughput
+from benchmarks.peers.report import shown
+from benchmarks.peers.run import Report
+from benchmarks.peers.run import measure as measure_in_environment
+from benchmarks.presenting import NothingMeasured
+from streams.client import validated
+from streams.submissions import complete, write
+from tests.unit.benchmarks.test_report import MACHINE
+
+AMOUNT = Amount({"chain-3": 4, "fan-10": 0}, 0.02, 0.05, 0.01, 0.01)
+
+
+async def instantly(shape: str) -> dict[str, Any]:
+    """Is an engine that costs nothing."""
+    await asyncio.sleep(0.001)
+    return plans.result(plans.steps(shape), dict(plans.PAYLOAD))
+
+
+def measured() -> dict[str, Any]:
+    """Measures it."""
+    running = Running(instantly, {"engine": [], "worker": []}, {"engine": "1"})
+    return {"versions": {"engine": "1"}, **asyncio.run(measure(running, AMOUNT))}
+
+
+def test_an_engine_is_measured_alone_and_loaded() -> None:
+    """Throughput only where plans in flight are named."""
+    found = measured()["shapes"]
+    assert found["chain-3"]["latency_ms"]["p50"] >= 1
+    assert found["chain-3"]["throughput"]["in_flight"] == 4
+    assert "throughput" not in found["fan-10"]
+
+
+def test_a_wrong_result_ends_the_measuring() -> None:
+    """A fast engine that loses steps is not fast."""
+
+    async def wrong(shape: str) -> dict[str, Any]:
+        return plans.result(plans.steps(shape) - 1, dict(plans.PAYLOAD))
+
+    with pytest.raises((plans.WrongResult, ExceptionGroup)):
+        asyncio.run(measure(Running(wrong, {"engine": []}, {}), AMOUNT))
+
+
+def test_cpu_is_shared_out_to_the_steps_and_others_to_the_machine() -> None:
+    """10 fans of 12 steps."""
+    spent = {"engine": 0.24, "others": 0.0}
+    found = throughput("fan-10", 5, [0.1] * 10, 2.0, spent)
+    assert (found["plans_per_s"], found["steps_per_s"]) == (5.0, 60.0)
+    assert found["cpu_ms_per_step"] == {"engine": 2.0}
+    assert found["others_share"] == 0.0
+
+
+@pytest.mark.parametrize("shape", ["chain-3", "fan-10", "chain-100", "fan-1000"])
+def test_planstream_runs_the_plans_that_all_engines_run(shape: str) -> None:
+    """They are admitted as they are, with as many steps as are checked."""
+    completed = complete(write(plan(shape), {"benchmark": "peers"}), 1)
+    submission = validated(completed.text.encode())
+    assert len(submission.plan.steps) == len(completed.steps) == plans.steps(shape)
+
+
+def test_the_report_has_a_row_for_each_engine() -> None:
+    """Medians of its rounds, and why one could not be measured."""
+    found = {("planstream", "default"): [measured(), measured()]}
+    whole = shown(Report(MACHINE, AMOUNT, 2, found, {"Restate": "needs npm"}))
+    for section in whole.sections:
+        assert [len(row) for row in section.rows] == [len(section.columns)]
+        assert section.rows[0][0] == "planstream"
+    assert "Restate: needs npm" in whole.markdown()
+    assert not whole.is_good
+
+
+def test_the_baseline_is_named_as_the_targets_name_it() -> None:
+    """Else no multiple could be computed."""
+    found = baseline.measures(measured())
+    assert found.keys() >= {"restate chain-3 p50", "restate chain-3 plans/s"}
+
+
+def test_an_engine_that_does_not_start_is_told(tmp_path: Path) -> None:
+    """With what it said last."""
+    (tmp_path / "python").write_text("#!/bin/sh\necho no such engine\nexit 3\n")
+    (tmp_path / "python").chmod(0o755)
+    environment = Environment(PLANSTREAM, tmp_path / "python", tmp_path)
+    with pytest.raises(NothingMeasured, match="no such engine"):
+        asyncio.run(measure_in_environment(environment, "default", AMOUNT))
+
+
+def test_an_unknown_engine_is_wrong_usage() -> None:
+    """Nothing is installed for it."""
+    done = CliRunner().invoke(app, ["peers", "--engine", "abacus"])
+    assert done.exit_code == 2
+    assert "abacus" in done.output
