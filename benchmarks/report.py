@@ -51,6 +51,8 @@ class Report:
         )
 
 
+VERDICT = "ended in one success"
+
 SPEED = ("shape", "in flight", "plans/s", "steps/s", "p50", "p90", "p99", "max")
 
 
@@ -88,7 +90,7 @@ def settings_line(settings: Mapping[str, Any]) -> str:
 def verdict(problems: Mapping[str, int], plan: str = "plan") -> str:
     """Says whether every plan had its one success, and what happened otherwise."""
     found = ", ".join(f"{count} × {what}" for what, count in problems.items())
-    return f"Every {plan} ended in one success: {'no: ' + found if found else 'yes'}"
+    return f"Every {plan} {VERDICT}: {'no: ' + found if found else 'yes'}"
 
 
 def _speed_row(figures: Figures) -> Row:

@@ -10,6 +10,10 @@ from typing import Any, Literal
 LESS_IS_BETTER = ("p50", "p99", "CPU")
 
 
+Verdict = Literal["better", "worse", "no difference", "too few rounds"]
+LEAST_ROUNDS = 3
+
+
 @dataclass(frozen=True)
 class Pair:
     """One measure of both commits, round by round."""
@@ -23,7 +27,7 @@ class Pair:
     """The median of candidate / base of each round."""
     least: float
     most: float
-    verdict: Literal["better", "worse", "no difference"]
+    verdict: Verdict
     """A difference counts when every round has it, and there are three at least."""
 
     @classmethod
@@ -47,14 +51,11 @@ class Pair:
         return asdict(self)
 
 
-LEAST_ROUNDS = 3
-
-
-def _verdict(
-    measure: str, ratios: Sequence[float]
-) -> Literal["better", "worse", "no difference"]:
+def _verdict(measure: str, ratios: Sequence[float]) -> Verdict:
+    if len(ratios) < LEAST_ROUNDS:
+        return "too few rounds"
     more, less = min(ratios) > 1, max(ratios) < 1
-    if len(ratios) < LEAST_ROUNDS or not (more or less):
+    if not (more or less):
         return "no difference"
     less_is_better = any(word in measure for word in LESS_IS_BETTER)
     return "better" if less == less_is_better else "worse"

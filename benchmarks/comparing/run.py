@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -15,6 +14,10 @@ from benchmarks import machine
 from benchmarks.comparing.pairs import Pair, compare, measures
 from benchmarks.comparing.trees import Tree, checked_out
 from benchmarks.presenting import NothingMeasured, Say
+from benchmarks.report import VERDICT
+from streams.devkit.supervisor import Command, NotReady, Supervisor
+
+MEASURED_WITHIN_S = 1800.0
 
 
 @dataclass(frozen=True)
@@ -68,26 +71,25 @@ async def run(options: Options, say: Say) -> Report:
 
 
 async def _speed(tree: Tree, arguments: Sequence[str], file: Path) -> Any:
-    process = await asyncio.create_subprocess_exec(
-        *(str(tree.python), "-m", "benchmarks", "speed", *arguments),
-        *("--json", str(file)),
-        cwd=tree.folder,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
+    argv = (str(tree.python), "-m", "benchmarks", "speed", *arguments)
+    command = Command(
+        "speed", (*argv, "--json", str(file)), cwd=tree.folder, ready=VERDICT
     )
-    try:
-        said, _ = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.terminate()
-            await process.wait()
-    return _taken(file, f"{tree.commit}: {said.decode()[-2000:]}")
+    # Supervised, since then neither it nor its system outlives this process.
+    async with Supervisor(sink=_silent, give_up_after=1) as started:
+        try:
+            await started.start(command).wait_ready(MEASURED_WITHIN_S)
+        except NotReady as error:
+            raise NothingMeasured(f"{tree.commit}: {error}") from None
+    return _taken(file)
 
 
-def _taken(file: Path, said: str) -> Any:
+def _silent(_name: str, _line: str) -> None:
+    """Says nothing: what is wrong is in the last lines of the process."""
+
+
+def _taken(file: Path) -> Any:
     """Reads a report, and removes it so that the next one is not taken for it."""
-    if not file.exists():
-        raise NothingMeasured(said)
     report = json.loads(file.read_text(encoding="utf-8"))
     file.unlink()
     return report

@@ -16,6 +16,9 @@ from pathlib import Path
 
 from benchmarks.peers.measuring import Amount, measure
 
+DONE = "measured"
+"""What is printed when all is written."""
+
 
 async def _measure(engine: str, config: str, folder: Path, amount: Amount) -> object:
     module = importlib.import_module(f"benchmarks.peers.engines.{engine}")
@@ -30,6 +33,7 @@ def main(arguments: Sequence[str]) -> None:
     asked = Amount(**json.loads(amount))
     found = asyncio.run(_measure(engine, config, Path(folder), asked))
     Path(file).write_text(json.dumps(found), encoding="utf-8")
+    print(DONE, flush=True)
 
 
 if __name__ == "__main__":

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -12,15 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import machine
+from benchmarks.peers.child import DONE
 from benchmarks.peers.environments import Environment, Peer, prepare
 from benchmarks.peers.measuring import Amount
 from benchmarks.presenting import NothingMeasured, Say
 from benchmarks.system import ROOT
+from streams.devkit.lines import log_files
+from streams.devkit.supervisor import Command, NotReady, Supervisor
 
 Found = Mapping[str, Any]
 """What was measured of one start of an engine."""
 
-STOPPED_WITHIN_S = 30.0
+MEASURED_WITHIN_S = 900.0
 
 
 @dataclass(frozen=True)
@@ -80,22 +81,22 @@ async def measure(environment: Environment, config: str, amount: Amount) -> Foun
         NothingMeasured: It did not get to its end.
     """
     data, file = _emptied(environment.folder)
-    process = await asyncio.create_subprocess_exec(
+    argv = (
         *(str(environment.python), "-m", "benchmarks.peers.child"),
         *(environment.peer.module, config, str(data)),
         *(json.dumps(asdict(amount)), str(file)),
-        cwd=ROOT,
-        env={**os.environ, **environment.variables},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
     )
-    try:
-        said, _ = await process.communicate()
-    finally:
-        await _stopped(process)
-    if process.returncode or not file.exists():
-        words = said.decode()[-2000:]
-        raise NothingMeasured(f"{environment.peer.name} {config}: {words}")
+    command = Command(
+        environment.peer.module, argv, environment.variables, ROOT, ready=DONE
+    )
+    # Supervised, since then neither it nor the engine outlives this process.
+    async with Supervisor(
+        sink=log_files(environment.folder), give_up_after=1
+    ) as started:
+        try:
+            await started.start(command).wait_ready(MEASURED_WITHIN_S)
+        except NotReady as error:
+            raise NothingMeasured(f"{config}: {error}") from None
     measured: Found = json.loads(file.read_text(encoding="utf-8"))
     return measured
 
@@ -107,15 +108,3 @@ def _emptied(folder: Path) -> tuple[Path, Path]:
     data.mkdir(parents=True)
     file.unlink(missing_ok=True)
     return data, file
-
-
-async def _stopped(process: asyncio.subprocess.Process) -> None:
-    """Ends a process that is left; what it started ends with it (see lifeline)."""
-    if process.returncode is not None:
-        return
-    process.terminate()
-    try:
-        await asyncio.wait_for(process.wait(), STOPPED_WITHIN_S)
-    except TimeoutError:
-        process.kill()
-        await process.wait()

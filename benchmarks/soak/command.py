@@ -76,6 +76,7 @@ def shown(report: Report) -> Shown:
 
 
 def _row(trend: Trend) -> Row:
-    values = (trend.first, trend.last, trend.per_hour, trend.limit)
+    values = (trend.first, trend.last, trend.per_hour)
     cells = (f"{value:,.1f}" for value in values)
-    return (trend.what, trend.unit, *cells, "yes" if trend.is_flat else "no")
+    limit = "any" if trend.limit is None else f"{trend.limit:,.1f}"
+    return (trend.what, trend.unit, *cells, limit, "yes" if trend.is_flat else "no")
