@@ -17,6 +17,7 @@ from benchmarks.run import reported
 from benchmarks.suite import deadlines, open_plans, recorded, sleeper, speed
 from benchmarks.suite.session import Scale, Session, session
 from benchmarks.system import Died, Installation, installed
+from streams.devkit.supervisor import NotReady
 
 PARTS = ("speed", "restate", "deadlines", "recorded", "sleeper", "open")
 ONCE = ("sleeper", "open")
@@ -99,7 +100,7 @@ async def _guarded(part: str, measuring: Any, found: Found, say: Say) -> None:
     say(f" {part}")
     try:
         await measuring
-    except (Stuck, Died, NothingMeasured, TimeoutError) as error:
+    except (Stuck, Died, NotReady, NothingMeasured, TimeoutError) as error:
         found.problems[f"{part}: {error}"] += 1
         say(f"  {error}")
 

@@ -23,6 +23,7 @@ from benchmarks.suite.run import Found, Options
 from benchmarks.suite.run import run as run_suite
 from schemas.codec import decode_fields
 from schemas.context import PlanSubmission
+from streams.devkit.supervisor import NotReady
 from tests.unit.benchmarks.test_report import MACHINE, figures
 
 
@@ -78,19 +79,22 @@ def test_options_choose_how_much(monkeypatch: pytest.MonkeyPatch) -> None:
     assert CliRunner().invoke(app, ["all", "--part", "nothing"]).exit_code == 2
 
 
+@pytest.mark.parametrize(
+    "error", [NothingMeasured("no npm"), NotReady("restate", "ended", ["no npm"])]
+)
 def test_a_part_that_cannot_be_measured_is_a_problem_and_the_others_go_on(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    """A round without Restate is one without multiples."""
+    """What other parts and rounds have found is not lost."""
 
     async def missing(*_: Any) -> Any:
-        raise NothingMeasured("no npm")
+        raise error
 
     monkeypatch.setattr(baseline, "prepare", missing)
     nowhere = baseline.Baseline(Path("nowhere"))
     options = Options("make bench", command.QUICK, ("restate",), nowhere)
     _, found = asyncio.run(run_suite(options, lambda _: None))
-    assert dict(found.problems) == {"restate: no npm": 1}
+    assert dict(found.problems) == {f"restate: {error}": 1}
 
 
 def test_cpu_a_step_is_that_of_coordinator_and_worker() -> None:
