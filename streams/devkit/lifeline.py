@@ -73,9 +73,10 @@ class Lifeline:
 
     def release(self) -> None:
         """Let go: if the command still runs, it is killed."""
-        if self._signals >= 0:
-            os.close(self._signals)
-            self._signals = -1
+        # Taken before it is closed: several threads may see the end of a process.
+        signals, self._signals = self._signals, -1
+        if signals >= 0:
+            os.close(signals)
 
 
 class GuardedProcess:

@@ -21,7 +21,7 @@ from streams.runtime.producers import (
 logger = logging.getLogger("planstream.coordinator")
 
 FAREWELL_S = 1.0
-"""How long a shutdown waits for events that cannot be sent."""
+"""How long a shutdown waits for what is not needed: events, offsets for monitors."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from faust.types import TP
 from agents.coordinator import CoordinatorTerms, PartitionState
 from agents.effects import Outgoing
 from streams.config import Settings
-from streams.runtime.clients import Clients, report_unsent
+from streams.runtime.clients import FAREWELL_S, Clients, report_unsent
 from streams.runtime.commit import CommitTerms, GroupCommit
 from streams.runtime.delivery import ChunkConsumer, reached
 from streams.runtime.exits import die, spawn
@@ -30,6 +30,7 @@ from streams.runtime.producers import Entry, transactional_producer
 from streams.runtime.progress import Look
 from streams.runtime.replay import replay
 from streams.runtime.watch import DeadlineWatch
+from streams.submissions import now_ms
 from streams.topics import Topics
 
 logger = logging.getLogger("planstream.coordinator")
@@ -40,11 +41,6 @@ GROUP_COMMIT_S = 1.0
 REJOIN_S = 1.0
 EVENTS_KEPT = 10_000
 """Events that wait to be sent beyond which later ones are dropped (§5.0)."""
-
-
-def now_ms() -> int:
-    """The wall clock, Unix milliseconds."""
-    return time.time_ns() // 1_000_000
 
 
 class CoordinatorHost:
@@ -139,7 +135,9 @@ class CoordinatorHost:
     async def close(self) -> None:
         """Commit, close every producer; see `Host`."""
         self._live = None
-        await self._commit_to_group()
+        # Not cut off: a commit that is under way would end with nobody to hear of it.
+        farewell = spawn("the last commit to the group", self._commit_to_group())
+        await asyncio.wait([farewell], timeout=FAREWELL_S)
         # Before the tasks: what is folded cannot be committed until its requests left.
         await self._drop(list(self._owned))
         for task in self._background:

@@ -29,8 +29,6 @@ CHUNK = 500
 """Most records in one event: bounds how long one fold may hold the loop."""
 POLL_S = 0.25
 IDLE_S = 0.02
-COMMIT_LIMIT_S = 5.0
-"""How long a commit of offsets may take; a stop must not wait for it much longer."""
 
 
 class LoopConsumerService(AIOKafkaConsumerThread):
@@ -106,8 +104,7 @@ class ChunkConsumer(Consumer):
     async def commit_offsets(self, offsets: dict[TP, int]) -> None:
         """Commit group offsets, of partitions that are assigned now.
 
-        Raises:
-            TimeoutError: No broker took them: aiokafka would look for one for ever.
+        It waits for a broker for as long as there is none.
         """
         assigned = self.kafka.assignment()
         current = {
@@ -116,7 +113,7 @@ class ChunkConsumer(Consumer):
             if TopicPartition(*tp) in assigned
         }
         if current:
-            await asyncio.wait_for(self.kafka.commit(current), COMMIT_LIMIT_S)
+            await self.kafka.commit(current)
 
     async def seek_exactly(self, offsets: dict[TP, int]) -> None:
         """Seek every partition, also to 0.

@@ -23,7 +23,9 @@ RETENTION_MS = 60_000
 thrown again a few seconds after the first time at most."""
 GROWTH_BYTES = 48 * 2**20
 """What the process may have grown by in the second half of a run."""
-OVERHEAD_S = 240
+FORGOTTEN_S = 150.0
+"""How long parents are remembered that ended before their children came, and more."""
+OVERHEAD_S = 360
 PER_RECORD_S = 0.02
 
 
@@ -97,7 +99,7 @@ async def nothing_is_stuck(system: System) -> None:
     async def left() -> tuple[int, int]:
         return (await rows_left(system)).total(), await lag(system)
 
-    await eventually(left, lambda found: found == (0, 0))
+    await eventually(left, lambda found: found == (0, 0), FORGOTTEN_S)
 
 
 def told(seen: Seen) -> list[str]:
