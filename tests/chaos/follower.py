@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 
 from agents.tables import DEADLINES, ORPHANS, PLANS, POSITION, STEPS
-from streams.runtime.replay import read_from_start
 from tests.integration.plans import now_ms
 from tests.integration.system import System, partitions_of
 
@@ -57,17 +56,9 @@ class Follower:
     async def following(self) -> AsyncIterator[None]:
         """Follow until the block ends; the broker may come and go meanwhile."""
         topics = self._system.topics
-        tps = partitions_of(*topics.results, topics.changelog)
-        async with self._system.consumer() as consumer:
-            await read_from_start(consumer, tps)
-            task = asyncio.create_task(self._follow(consumer))
-            task.add_done_callback(_shout)
-            try:
-                yield
-            finally:
-                task.cancel()
-                with suppress(asyncio.CancelledError):
-                    await task
+        followed = (*topics.results, topics.changelog)
+        async with self._system.following(self._follow, *followed):
+            yield
 
     async def _follow(self, consumer: AIOKafkaConsumer) -> None:
         while True:
@@ -131,9 +122,3 @@ class Follower:
             for tp, records in (await consumer.getmany(timeout_ms=200)).items():
                 found[tp] += len(records)
         return sum(found.values())
-
-
-def _shout(task: asyncio.Task[None]) -> None:
-    """Say at once that nobody follows any longer: the run cannot come right."""
-    if not task.cancelled() and (error := task.exception()):
-        print(f"following ended: {error!r}", flush=True)

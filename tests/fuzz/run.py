@@ -6,8 +6,6 @@ import asyncio
 import re
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
 from http.client import HTTPConnection
 from typing import Any, NamedTuple
 
@@ -15,10 +13,9 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from streams import bootstrap
 from streams.devkit.ports import free_ports
-from streams.runtime.replay import read_from_start
 from tests.fuzz.account import Account
 from tests.fuzz.shots import Shooter
-from tests.integration.system import Member, System, eventually, partitions_of
+from tests.integration.system import Member, System, eventually
 
 HANDLERS = "tests.integration.handlers"
 BATCH = 500
@@ -66,7 +63,12 @@ class Fuzz:
         assert process is not None
         shooter = Shooter(seed, self.system.settings.partitions)
         began, memory = time.monotonic(), []
-        async with self._following(), self.system.producer(linger_ms=5) as producer:
+        topics = self.system.topics
+        followed = (*topics.results, topics.rejected)
+        async with (
+            self.system.following(self._follow, *followed),
+            self.system.producer(linger_ms=5) as producer,
+        ):
             for portion in _portions(records, SAMPLES):
                 await self._throw(producer, shooter, portion)
                 memory.append(self._memory())
@@ -117,20 +119,6 @@ class Fuzz:
             return self.account.pending
 
         await eventually(pending, lambda count: count <= most, ENDED_S)
-
-    @asynccontextmanager
-    async def _following(self) -> AsyncIterator[None]:
-        topics = self.system.topics
-        tps = partitions_of(*topics.results, topics.rejected)
-        async with self.system.consumer() as consumer:
-            await read_from_start(consumer, tps)
-            task = asyncio.create_task(self._follow(consumer))
-            try:
-                yield
-            finally:
-                task.cancel()
-                with suppress(asyncio.CancelledError):
-                    await task
 
     async def _follow(self, consumer: AIOKafkaConsumer) -> None:
         rejected = self.system.topics.rejected.name

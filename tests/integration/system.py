@@ -8,7 +8,14 @@ import re
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Mapping,
+    Sequence,
+)
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +28,7 @@ from streams import bootstrap
 from streams.client import PlanClient
 from streams.config import Settings
 from streams.devkit.lifeline import GuardedProcess
+from streams.runtime.replay import read_from_start
 from streams.topics import Topic, Topics
 
 ROOT = Path(__file__).parents[2]
@@ -244,6 +252,24 @@ class System:
         finally:
             await consumer.stop()
 
+    @asynccontextmanager
+    async def following(
+        self,
+        follow: Callable[[AIOKafkaConsumer], Coroutine[Any, Any, None]],
+        *topics: Topic,
+    ) -> AsyncIterator[None]:
+        """Have topics followed, from their starts, for as long as the block lasts."""
+        async with self.consumer() as consumer:
+            await read_from_start(consumer, partitions_of(*topics))
+            task = asyncio.create_task(follow(consumer))
+            task.add_done_callback(_shout)
+            try:
+                yield
+            finally:
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
+
     def new_consumer(self, *, committed: bool = True) -> AIOKafkaConsumer:
         """A foreign consumer, not started: knows Kafka, and nothing of planstream."""
         return AIOKafkaConsumer(
@@ -288,6 +314,12 @@ def partitions_of(*topics: Topic) -> list[TopicPartition]:
         for topic in topics
         for number in range(topic.partitions)
     ]
+
+
+def _shout(task: asyncio.Task[None]) -> None:
+    """Say at once that nobody follows any longer: the run cannot come right."""
+    if not task.cancelled() and (error := task.exception()):
+        print(f"following ended: {error!r}", flush=True)
 
 
 async def _read_to_end(

@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -20,6 +20,7 @@ import pytest
 from streams import bootstrap
 from streams.devkit.kafka import EmbeddedKafka
 from streams.devkit.ports import free_ports
+from tests.integration.freezing import frozen
 from tests.integration.survival import ENVIRONMENT, HANDLERS, chain, ids, plan
 from tests.integration.system import ROOT, System, eventually
 
@@ -27,13 +28,6 @@ pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(180)]
 
 READY_MS = 3000
 """How long a process may get nothing done and still count as ready."""
-
-
-@pytest.fixture(scope="module")
-def broker() -> Iterator[EmbeddedKafka]:
-    """Give a broker that a test may freeze."""
-    with EmbeddedKafka(quick=True) as embedded:
-        yield embedded
 
 
 @dataclass(frozen=True)
@@ -135,16 +129,13 @@ def test_without_a_broker_it_is_live_and_not_ready(
     async def scenario() -> None:
         async with probed(broker, topic_prefix, tmp_path) as each:
             await each.until("/ready", HTTPStatus.OK)
-            broker.pause()
-            try:
+            with frozen(broker):
                 report = await each.until("/ready", HTTPStatus.SERVICE_UNAVAILABLE)
                 assert any("no broker has answered" in why for why in report["reasons"])
                 assert each.get("/live")[0] == HTTPStatus.OK
                 code, said = await asyncio.to_thread(each.command)
                 assert code == 1
                 assert "no broker has answered" in said
-            finally:
-                broker.resume()
             await each.until("/ready", HTTPStatus.OK)
 
     asyncio.run(scenario())

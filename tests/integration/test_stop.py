@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from schemas.results import Status
 from streams.devkit.kafka import EmbeddedKafka
 from streams.runtime.exits import EXIT_IN_DOUBT
 from tests.chaos.zombies import open_transactions
+from tests.integration.freezing import frozen
 from tests.integration.invariants import results_of
 from tests.integration.survival import ENVIRONMENT, HANDLERS, ids, plan
 from tests.integration.system import Member, System, eventually
@@ -27,17 +28,11 @@ MARGIN_S = 4.0
 """What Python and a busy machine may add to a limit."""
 
 
-@pytest.fixture(scope="module")
-def broker() -> Iterator[EmbeddedKafka]:
-    """Give a broker that a test may freeze."""
-    with EmbeddedKafka(quick=True) as embedded:
-        yield embedded
-
-
-def installation(broker: EmbeddedKafka, prefix: str, directory: Path) -> System:
-    return System(
-        broker.bootstrap, prefix, directory, shutdown_timeout_ms=LIMIT_MS, partitions=2
-    )
+@pytest.fixture
+def system(broker: EmbeddedKafka, topic_prefix: str, tmp_path: Path) -> System:
+    """Give a system that is to stop within the limit; it is not started."""
+    options = {"shutdown_timeout_ms": LIMIT_MS, "partitions": 2}
+    return System(broker.bootstrap, topic_prefix, tmp_path, **options)
 
 
 def single(action: str, payload: dict[str, Any]) -> dict[str, Any]:
@@ -74,98 +69,88 @@ async def stopped_in_s(member: Member, code: int) -> float:
     return time.monotonic() - since
 
 
-def test_a_worker_answers_what_ends_in_time(
-    broker: EmbeddedKafka, topic_prefix: str, tmp_path: Path
-) -> None:
+Stop = Callable[[Member], Awaitable[None]]
+
+
+def stopped_amid_a_run(system: System, stop: Stop, ms: list[int]) -> list[str]:
+    """Stop a worker while a handler runs; the next one ends the plan with success.
+
+    Args:
+        system: Not started.
+        stop: Ends the worker, in whichever way.
+        ms: How long each run of the handler takes.
+
+    Returns:
+        What the handler's runs have told.
+    """
+    told = system.directory / "told"
+
+    async def scenario() -> None:
+        await system.start(HANDLERS)
+        try:
+            (worker,) = system.of("worker")
+            payload = {"told": str(told), "ms": ms}
+            plan_id = await submitted(system, single("tally", payload))
+            await began(told)
+            await stop(worker)
+            await worker.start()
+            assert await ended(system, plan_id) is Status.SUCCESS
+        finally:
+            assert not any(await system.stop())
+
+    asyncio.run(scenario())
+    return told.read_text().split()
+
+
+def test_a_worker_answers_what_ends_in_time(system: System) -> None:
     """It has run once when the next worker is there, and never again."""
-    told = tmp_path / "told"
 
-    async def scenario() -> None:
-        system = await installation(broker, topic_prefix, tmp_path).start(HANDLERS)
-        try:
-            (worker,) = system.of("worker")
-            payload = {"told": str(told), "ms": [1500, 0, 0]}
-            plan_id = await submitted(system, single("tally", payload))
-            await began(told)
-            await stopped_in_s(worker, 0)
-            await worker.start()
-            assert await ended(system, plan_id) is Status.SUCCESS
-        finally:
-            assert not any(await system.stop())
+    async def stop(worker: Member) -> None:
+        await stopped_in_s(worker, 0)
 
-    asyncio.run(scenario())
-    assert told.read_text().split() == ["began", "ended"]
+    assert stopped_amid_a_run(system, stop, [1500, 0, 0]) == ["began", "ended"]
 
 
-def test_a_worker_cuts_off_what_does_not_end_in_time(
-    broker: EmbeddedKafka, topic_prefix: str, tmp_path: Path
-) -> None:
+def test_a_worker_cuts_off_what_does_not_end_in_time(system: System) -> None:
     """It is run again by the next worker, and the plan ends as if nothing had been."""
-    told = tmp_path / "told"
 
-    async def scenario() -> None:
-        system = await installation(broker, topic_prefix, tmp_path).start(HANDLERS)
-        try:
-            (worker,) = system.of("worker")
-            payload = {"told": str(told), "ms": [60_000, 0]}
-            plan_id = await submitted(system, single("tally", payload))
-            await began(told)
-            assert await stopped_in_s(worker, 0) < LIMIT_S + MARGIN_S
-            await worker.start()
-            assert await ended(system, plan_id) is Status.SUCCESS
-        finally:
-            assert not any(await system.stop())
+    async def stop(worker: Member) -> None:
+        assert await stopped_in_s(worker, 0) < LIMIT_S + MARGIN_S
 
-    asyncio.run(scenario())
-    assert told.read_text().split() == ["began", "began", "ended"]
+    runs = stopped_amid_a_run(system, stop, [60_000, 0])
+    assert runs == ["began", "began", "ended"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_second_signal_stops_at_once(
-    broker: EmbeddedKafka, topic_prefix: str, tmp_path: Path, number: signal.Signals
-) -> None:
+def test_a_second_signal_stops_at_once(system: System, number: signal.Signals) -> None:
     """With 128 plus its number; what ran is run again."""
-    told = tmp_path / "told"
 
-    async def scenario() -> None:
-        system = await installation(broker, topic_prefix, tmp_path).start(HANDLERS)
-        try:
-            (worker,) = system.of("worker")
-            payload = {"told": str(told), "ms": [60_000, 0]}
-            plan_id = await submitted(system, single("tally", payload))
-            await began(told)
-            worker.signal(number)
-            # It goes on with what runs: the first signal alone ends nothing at once.
-            with pytest.raises(TimeoutError):
-                await worker.exit_code(1.0)
-            worker.signal(number)
-            assert await worker.exit_code(MARGIN_S) == 128 + number
-            await worker.start()
-            assert await ended(system, plan_id) is Status.SUCCESS
-        finally:
-            assert not any(await system.stop())
+    async def stop(worker: Member) -> None:
+        worker.signal(number)
+        # It goes on with what runs: the first signal alone ends nothing at once.
+        with pytest.raises(TimeoutError):
+            await worker.exit_code(1.0)
+        worker.signal(number)
+        assert await worker.exit_code(MARGIN_S) == 128 + number
 
-    asyncio.run(scenario())
-    assert told.read_text().split() == ["began", "began", "ended"]
+    runs = stopped_amid_a_run(system, stop, [60_000, 0])
+    assert runs == ["began", "began", "ended"]
 
 
 @pytest.mark.parametrize("role", ["coordinator", "worker"])
 def test_whoever_has_nothing_to_finish_stops_without_a_broker(
-    broker: EmbeddedKafka, topic_prefix: str, tmp_path: Path, role: str
+    system: System, broker: EmbeddedKafka, role: str
 ) -> None:
     """Nothing is in doubt: it ends in time, and says that all is well."""
 
     async def scenario() -> None:
-        system = await installation(broker, topic_prefix, tmp_path).start(HANDLERS)
+        await system.start(HANDLERS)
         try:
             (member,) = system.of(role)
             await ended(system, await submitted(system, single("echo", {})))
             await eventually(lambda: open_transactions(system), lambda open_: not open_)
-            broker.pause()
-            try:
+            with frozen(broker):
                 assert await stopped_in_s(member, 0) < LIMIT_S + MARGIN_S
-            finally:
-                broker.resume()
         finally:
             await system.stop()
 
@@ -173,28 +158,13 @@ def test_whoever_has_nothing_to_finish_stops_without_a_broker(
 
 
 def test_what_cannot_be_told_is_done_again(
-    broker: EmbeddedKafka, topic_prefix: str, tmp_path: Path
+    system: System, broker: EmbeddedKafka
 ) -> None:
     """A worker that cannot send an answer says that it is in doubt (R29)."""
-    told = tmp_path / "told"
 
-    async def scenario() -> None:
-        system = await installation(broker, topic_prefix, tmp_path).start(HANDLERS)
-        try:
-            (worker,) = system.of("worker")
-            payload = {"told": str(told), "ms": [1500, 0]}
-            plan_id = await submitted(system, single("tally", payload))
-            await began(told)
-            broker.pause()
-            try:
-                taken_s = await stopped_in_s(worker, EXIT_IN_DOUBT)
-                assert taken_s < LIMIT_S + MARGIN_S
-            finally:
-                broker.resume()
-            await worker.start()
-            assert await ended(system, plan_id) is Status.SUCCESS
-        finally:
-            assert not any(await system.stop())
+    async def stop(worker: Member) -> None:
+        with frozen(broker):
+            assert await stopped_in_s(worker, EXIT_IN_DOUBT) < LIMIT_S + MARGIN_S
 
-    asyncio.run(scenario())
-    assert told.read_text().split() == ["began", "ended", "began", "ended"]
+    runs = stopped_amid_a_run(system, stop, [1500, 0])
+    assert runs == ["began", "ended", "began", "ended"]
