@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+import shlex
+import sys
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -83,6 +85,22 @@ class Files:
             self.markdown.write_text(shown.markdown(), encoding="utf-8")
             for name, svg in shown.pictures.items():
                 self.markdown.with_name(name).write_text(svg, encoding="utf-8")
+
+
+def command_line() -> str:
+    """What was typed, so that a report says how to repeat it."""
+    return shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]])
+
+
+def chosen(what: str, wanted: Sequence[str] | None, known: Iterable[str]) -> list[str]:
+    """What was asked for by name; empty when nothing was.
+
+    Raises:
+        typer.BadParameter: There is no such thing.
+    """
+    if unknown := set(wanted or ()) - set(known):
+        raise typer.BadParameter(f"no such {what}: {', '.join(sorted(unknown))}")
+    return list(wanted or ())
 
 
 def present(measure: Callable[[Say], Coroutine[Any, Any, Shown]], files: Files) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -19,6 +17,8 @@ from benchmarks.presenting import (
     MarkdownFile,
     Say,
     Shown,
+    chosen,
+    command_line,
     present,
 )
 from benchmarks.scenarios import Pace
@@ -72,10 +72,8 @@ def everything(  # noqa: PLR0913 - the options are the interface
     Exits with 1 when a plan did not end in one success or a part could not be measured,
     with 2 without figures. Targets that are missed are told, and no failure.
     """
-    if unknown := set(part or ()) - set(PARTS):
-        raise typer.BadParameter(f"no such part: {', '.join(sorted(unknown))}")
     scale = QUICK if quick else FULL
-    parts = tuple(part or PARTS)
+    parts = tuple(chosen("part", part, PARTS) or PARTS)
     if duration is not None:
         scale = replace(scale, pace=replace(scale.pace, duration_s=duration))
     scale = replace(
@@ -85,7 +83,7 @@ def everything(  # noqa: PLR0913 - the options are the interface
         sleep_s=sleep or scale.sleep_s,
     )
     options = Options(
-        command=shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]]),
+        command=command_line(),
         scale=scale,
         parts=parts,
         baseline=Baseline(peers, quick=quick) if "restate" in parts else None,

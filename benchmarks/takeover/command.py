@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from typing import Annotated
 
 import typer
@@ -16,6 +14,8 @@ from benchmarks.presenting import (
     MarkdownFile,
     Say,
     Shown,
+    chosen,
+    command_line,
     present,
 )
 from benchmarks.takeover.report import shown
@@ -50,17 +50,15 @@ def takeover(  # noqa: PLR0913 - the options are the interface
     Exits with 1 when a limit is not kept or a plan did not end in one success, with 2
     without figures.
     """
-    if unknown := set(mode or ()) - set(MODES):
-        raise typer.BadParameter(f"no such mode: {', '.join(sorted(unknown))}")
     options = Options(
-        command=shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]]),
+        command=command_line(),
         open_plans=open_plans,
         kills=kills,
         coordinators=coordinators,
         workers=workers,
         plans_per_s=plans_per_s,
         back_after_s=back_after,
-        only=mode or (),
+        only=chosen("mode", mode, MODES),
         broker=broker,
         logs=logs,
     )
