@@ -2,9 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from typing import Protocol
+from typing import Any, Protocol
 
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaConnectionError, KafkaError
@@ -29,13 +29,28 @@ async def connect(client: Startable, settings: Settings) -> None:
     Raises:
         BrokerUnreachable: No broker answered within `connect_timeout_ms`.
     """
-    starting = asyncio.create_task(_start(client, settings))
     try:
-        await asyncio.shield(starting)
+        await _wholly(_start(client, settings))
     except asyncio.CancelledError:
-        # aiokafka forgets an open socket when it is cancelled while it connects.
-        await asyncio.wait({starting})
         await _close(client)
+        raise
+
+
+async def disconnect(client: Startable) -> None:
+    """Close a client of aiokafka; what the broker has to say about it is no trouble."""
+    await _wholly(_close(client))
+
+
+async def _wholly(work: Coroutine[Any, Any, None]) -> None:
+    """Await something to its end, also when who waits is cancelled meanwhile.
+
+    aiokafka forgets open sockets when it is cancelled while it connects or closes.
+    """
+    task = asyncio.create_task(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task})
         raise
 
 

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
-from streams.broker import CONNECTION_ERRORS, connect, reason_of
+from streams.broker import connect, disconnect, reason_of
 from streams.config import Settings
 from streams.exceptions import BrokerUnreachable, PlanstreamError, ResultsLost
 from streams.results import CHUNK, POLL_MS, assign, key_text, new_consumer
@@ -75,8 +75,7 @@ class History:
             await assign(consumer, partitions, min(wanted.values()))
             await self._read_to_end(consumer, partitions, set(wanted))
         finally:
-            with suppress(*CONNECTION_ERRORS):
-                await consumer.stop()
+            await disconnect(consumer)
 
     def _partitions(self, plan_ids: Iterable[str]) -> list[TopicPartition]:
         count = self._settings.partitions
