@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import (
+    IllegalOperation,
     InvalidProducerEpoch,
     ProducerFenced,
 )
@@ -35,7 +36,8 @@ ADDED = 6
 """The headers that a dead letter has besides the record's own: the last (R38)."""
 REPLAY_OF = "replay-of"
 _CUT = "cut to its beginning"
-_FENCED = (ProducerFenced, InvalidProducerEpoch)
+_FENCED = (ProducerFenced, InvalidProducerEpoch, IllegalOperation)
+"""The last is what a producer says that has been told so between two records."""
 
 
 @dataclass(frozen=True, slots=True)
