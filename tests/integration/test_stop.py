@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiokafka import AIOKafkaConsumer
 
 from schemas.results import Status
 from streams.devkit.kafka import EmbeddedKafka
@@ -18,7 +19,7 @@ from tests.chaos.zombies import open_transactions
 from tests.integration.freezing import frozen
 from tests.integration.invariants import results_of
 from tests.integration.survival import ENVIRONMENT, HANDLERS, ids, plan
-from tests.integration.system import Member, System, eventually
+from tests.integration.system import Member, System, eventually, partitions_of
 
 pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(180)]
 
@@ -42,6 +43,21 @@ def single(action: str, payload: dict[str, Any]) -> dict[str, Any]:
 async def submitted(system: System, what: dict[str, Any]) -> str:
     async with system.client(results=False) as client:
         return str((await client.submit(what, ENVIRONMENT)).plan_id)
+
+
+async def uncommitted(system: System) -> int:
+    """How many step requests the workers' group has not committed."""
+    settings = system.settings
+    tps = partitions_of(system.topics.requests["default"])
+    group = AIOKafkaConsumer(
+        bootstrap_servers=settings.broker, group_id=settings.worker_app_id
+    )
+    try:
+        await group.start()
+        ends = await group.end_offsets(tps)
+        return sum([ends[tp] - (await group.committed(tp) or 0) for tp in tps])
+    finally:
+        await group.stop()
 
 
 def said(path: Path) -> str:
@@ -149,6 +165,7 @@ def test_whoever_has_nothing_to_finish_stops_without_a_broker(
             (member,) = system.of(role)
             await ended(system, await submitted(system, single("echo", {})))
             await eventually(lambda: open_transactions(system), lambda open_: not open_)
+            await eventually(lambda: uncommitted(system), lambda count: not count)
             with frozen(broker):
                 assert await stopped_in_s(member, 0) < LIMIT_S + MARGIN_S
         finally:
