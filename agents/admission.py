@@ -158,6 +158,7 @@ def _refuse(
     execution = _refused(ids, reading.fields or {}, state.terms.max_submission_bytes)
     execution.parent = reading.parent
     nested.adopt(state.tables, execution.key, reading.parent)
+    nested.take_orphan(state.tables, execution.key, reading.parent)  # it has come
     dispatch.conclude(state, execution, commands)
 
 

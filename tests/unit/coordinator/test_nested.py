@@ -274,6 +274,17 @@ def test_an_end_that_comes_before_the_child_is_remembered() -> None:
     assert family.bench.live() == {"registry": 2}
 
 
+def test_a_child_that_is_refused_has_come_too() -> None:
+    """U3, R39: nothing is remembered of its parent's end any longer."""
+    family = Family()
+    family.child["plan"]["context_requirements"] = ["missing"]
+    family.start()
+    family.command(family.time_out())
+    assert family.bench.tables.orphans
+    assert result(family.submit()).status is Status.FAILURE
+    assert not family.bench.tables.orphans
+
+
 @pytest.mark.parametrize("submitted_first", [True, False])
 def test_a_child_that_is_started_after_its_parents_end_ends_too(
     submitted_first: bool,
