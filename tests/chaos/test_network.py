@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -25,6 +26,7 @@ LATENCY_S = 0.075
 SLOW_S = 8.0
 STALLED_S = 20.0
 """Longer than the session of 6 s: the group gives up on whoever is behind it."""
+MORE_STALLS, NOTICED_SOON_S = 3, 8.0
 RESETS, BETWEEN_S = 12, 0.5
 DEAF_S, NOTICED_S = 0.5, 75.0
 
@@ -101,6 +103,11 @@ def test_a_line_that_stalls(
     async def fault(proxy: Proxy, victim: Keeper) -> None:
         await proxy.stall(STALLED_S)
         if role == "coordinator":
+            # One that had no transaction open has nothing to be fenced from.
+            for _ in range(MORE_STALLS):
+                if await ends_within(victim, NOTICED_SOON_S):
+                    break
+                await proxy.stall(STALLED_S)
             await eventually(codes_of(victim), bool)
             assert victim.exits == [EXIT_IN_DOUBT]
 
@@ -138,6 +145,14 @@ def test_connections_whose_other_end_is_gone(
         assert victim.exits == [EXIT_IN_DOUBT]
 
     under_fault(net, topic_prefix, tmp_path, fault)
+
+
+async def ends_within(keeper: Keeper, seconds: float) -> bool:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            while not keeper.exits:
+                await asyncio.sleep(0.1)
+    return bool(keeper.exits)
 
 
 def codes_of(keeper: Keeper) -> Callable[[], Awaitable[list[int]]]:
