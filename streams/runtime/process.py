@@ -16,6 +16,7 @@ import uvloop
 from streams.runtime.exits import die
 from streams.runtime.producers import quieten_client_logs
 from streams.runtime.recovery import HostedApp
+from streams.runtime.standing import where_tasks_stand
 
 _said: set[str] = set()
 
@@ -59,6 +60,8 @@ class Process(faust.Worker):
     def _leave(self, limit_s: float) -> None:
         """End a stop that takes too long; all is well if nothing was left to do."""
         if not self._hosted.has_handed_over:
+            for line in where_tasks_stand(self.loop):
+                logging.getLogger("planstream").error("waits: %s", line)
             die(f"the shutdown took longer than {limit_s:.0f} s")
         logging.getLogger("planstream").warning("left without telling the broker")
         logging.shutdown()

@@ -1,4 +1,4 @@
-"""What lies on the topics about plans that came to a wrong end."""
+"""What lies on the topics about plans that ended wrongly, and what hides there."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from schemas.decode_error import DecodeError
 from schemas.identity import peek_ids
 from streams.topics import Topic
 from tests.chaos.reading import read
-from tests.integration.system import System
+from tests.integration.system import System, partitions_of
 
 PLAN_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
 MOST = 5
@@ -37,6 +37,19 @@ async def autopsy(system: System, ids: Collection[str]) -> AsyncIterator[str]:
         if topic is not topics.changelog:
             async for line in _lines(system, topic, wanted):
                 yield line
+
+
+async def hidden(system: System) -> AsyncIterator[str]:
+    """A line for each log whose end nobody may read: a transaction is open there."""
+    tps = partitions_of(*system.topics.all())
+    async with system.consumer() as consumer:
+        readable = await consumer.end_offsets(tps)
+    async with system.consumer(committed=False) as consumer:
+        written = await consumer.end_offsets(tps)
+    for tp in tps:
+        to, end = readable[tp], written[tp]
+        if to < end:
+            yield f"{tp.topic}/{tp.partition} can be read to {to}, ends at {end}"
 
 
 async def _lines(

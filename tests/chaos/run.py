@@ -14,7 +14,7 @@ from streams import bootstrap
 from streams.devkit.cluster import EmbeddedCluster
 from streams.devkit.kafka import EmbeddedKafka
 from streams.runtime.exits import EXIT_MISFIT
-from tests.chaos.autopsy import autopsy, concerned
+from tests.chaos.autopsy import autopsy, concerned, hidden
 from tests.chaos.broker_faults import broker_faults
 from tests.chaos.checks import Checks
 from tests.chaos.faults import Faults
@@ -140,6 +140,8 @@ class Run:
 
     async def _explain(self) -> None:
         """Leave, beside the logs, what there is about plans that ended wrongly."""
+        async for line in hidden(self.system):
+            print(line, flush=True)
         ids = concerned(self.checks.findings.examples)
         lines = [line async for line in autopsy(self.system, ids)]
         if lines:
