@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +35,8 @@ from streams.topics import Topics
 
 logger = logging.getLogger("planstream.worker")
 
+LAST_S = 1.0
+"""How long each of the last words to a broker may take, after all is answered."""
 COMMIT_S = 0.5
 """How often offsets are committed: what a killed worker may run again."""
 
@@ -153,11 +155,11 @@ class WorkerHost:
             # Time to commit and to leave must remain.
             limit_s = self._settings.shutdown_timeout_ms / 1000
             await parts.engine.stop(max(limit_s - 3.0, limit_s / 2))
-            await self._commit()
+            await _in_time("committing offsets", self._commit())
         for task in list(self._background):
             task.cancel()
         if parts is not None:
-            await parts.stop()
+            await _in_time("leaving the broker", parts.stop())
 
     # -- what health asks for
 
@@ -340,3 +342,15 @@ class WorkerHost:
         else:
             self._finished = {}
             self._commits += 1
+
+
+async def _in_time(what: str, last_words: Awaitable[None]) -> None:
+    """Say something to a broker that a stop does not depend on.
+
+    A group that has put this worker out, or a broker that is away, keeps aiokafka
+    trying. What is not committed then runs again, as after a kill (at least once).
+    """
+    try:
+        await asyncio.wait_for(last_words, LAST_S)
+    except TimeoutError:
+        logger.warning("%s took longer than %.0f s: left as it is", what, LAST_S)
