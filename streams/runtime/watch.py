@@ -22,6 +22,8 @@ TICK_S = 0.02
 """How often the heaps are looked at: the firing error without lag."""
 
 Due = tuple[bytes, Deadline]
+Found = tuple[PartitionTask, list[Due]]
+"""What is due of a partition."""
 
 
 class Ends(Protocol):
@@ -85,43 +87,60 @@ class DeadlineWatch:
 
     async def _raise_barriers(self) -> None:
         now = self._clock()
+        limits: list[Found] = []
+        retries: list[Found] = []
         for task in self._tasks():
             due = task.state.deadlines.take_due(now)
-            retries = [each for each in due if each[1].kind == DeadlineKind.RETRY]
-            limits = [each for each in due if each[1].kind != DeadlineKind.RETRY]
-            if retries:
-                await self._announce(task, retries)
-            if limits:
-                await self._raise_barrier(task, limits)
+            if again := [each for each in due if each[1].kind == DeadlineKind.RETRY]:
+                retries.append((task, again))
+            if over := [each for each in due if each[1].kind != DeadlineKind.RETRY]:
+                limits.append((task, over))
+        await self._announce(retries)
+        if limits:
+            await self._raise_barrier(limits)
 
-    async def _raise_barrier(self, task: PartitionTask, limits: list[Due]) -> None:
-        tps = [TP(topic, task.state.partition) for topic in self._inputs]
+    async def _raise_barrier(self, limits: list[Found]) -> None:
+        """Ask once for all partitions: a question takes as long as a commit does."""
+        tps = [tp for task, _ in limits for tp in self._inputs_of(task)]
         try:
             ends = await self._ends(tps)
         except KafkaError as exc:  # a broker that is away: the limits wait for it
             logger.warning("limits wait, as no broker tells the log's end: %s", exc)
-            task.state.deadlines.put_back(limits)
+            for task, due in limits:
+                task.state.deadlines.put_back(due)
         else:
-            self._barriers.append(Barrier(task, limits, ends))
+            self._barriers += [
+                Barrier(task, due, {tp: ends[tp] for tp in self._inputs_of(task)})
+                for task, due in limits
+            ]
+
+    def _inputs_of(self, task: PartitionTask) -> list[TP]:
+        return [TP(topic, task.state.partition) for topic in self._inputs]
 
     async def _pass_barriers(self) -> None:
         live = set(map(id, self._tasks()))
-        waiting = []
-        for barrier in self._barriers:
-            if id(barrier.task) not in live:
+        barriers, self._barriers = self._barriers, []
+        passed: list[Found] = []
+        for each in barriers:
+            if id(each.task) not in live:
                 continue
-            if self._is_passed(barrier):
-                await self._announce(barrier.task, barrier.due)
+            if self._is_passed(each):
+                passed.append((each.task, each.due))
             else:
-                waiting.append(barrier)
-        self._barriers = waiting
+                self._barriers.append(each)
+        await self._announce(passed)
 
     def _is_passed(self, barrier: Barrier) -> bool:
         task = barrier.task
         return all(self._folded(task, tp, end) for tp, end in barrier.ends.items())
 
-    async def _announce(self, task: PartitionTask, due: list[Due]) -> None:
-        commands = [command_of(task.state, key, deadline) for key, deadline in due]
-        present = [command for command in commands if command is not None]
-        if present:
-            await self._send(task.state.partition, present)
+    async def _announce(self, found: list[Found]) -> None:
+        """Send commands to all partitions at once; return when all are durable."""
+        sending = []
+        for task, due in found:
+            commands = [command_of(task.state, key, deadline) for key, deadline in due]
+            present = [command for command in commands if command is not None]
+            if present:
+                sending.append(self._send(task.state.partition, present))
+        if sending:
+            await asyncio.gather(*sending)

@@ -46,6 +46,7 @@ class Rig:
         self.end = 0
         self.folded = 0
         self.asked: list[TP] = []
+        self.questions = 0
         self.failures = 0
         self.sent: list[Outgoing] = []
         self.watch = DeadlineWatch(
@@ -59,6 +60,7 @@ class Rig:
 
     async def _ends(self, tps: list[TP]) -> Mapping[TP, int]:
         self.asked += tps
+        self.questions += 1
         if self.failures:
             self.failures -= 1
             raise KafkaTimeoutError
@@ -114,6 +116,18 @@ def test_a_retry_does_not_wait_for_the_log(monkeypatch: pytest.MonkeyPatch) -> N
     assert isinstance(due, RetryDue)
     assert due.attempt == 2
     assert not rig.asked
+
+
+def test_all_partitions_are_asked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Thousands of limits a second cannot each wait for a broker."""
+    rig = Rig(monkeypatch)
+    other = Bench()
+    rig.live.append(Task(other))
+    for each in (rig.bench, other):
+        each.admit(submission(steps([])))
+    rig.now += 60_000
+    assert len(asyncio.run(rig.run())) == 2
+    assert rig.questions == 1
 
 
 def test_limits_outlast_a_broker_that_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
