@@ -11,7 +11,11 @@ from typing import Any, NamedTuple
 import aiokafka.producer.sender
 from aiokafka import AIOKafkaProducer
 from aiokafka.client import AIOKafkaClient
-from aiokafka.errors import RequestTimedOutError
+from aiokafka.errors import (
+    KafkaConnectionError,
+    NodeNotReadyError,
+    RequestTimedOutError,
+)
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 from streams.config import Settings
@@ -143,6 +147,7 @@ def _be_patient(producer: AIOKafkaProducer) -> AIOKafkaProducer:
     broker on the same machine from starting.
     """
     client = producer.client
+    _ask_again(client)
     connect = client._get_conn
     pauses_s: dict[int, float] = {}
 
@@ -158,6 +163,24 @@ def _be_patient(producer: AIOKafkaProducer) -> AIOKafkaProducer:
 
     client._get_conn = connect_patiently
     return producer
+
+
+def _ask_again(client: AIOKafkaClient) -> None:
+    """Have a producer outlast a connection that breaks at one certain question.
+
+    aiokafka tries every request again, but for the one that asks which broker keeps
+    its transactions: a connection that breaks then, as when a broker restarts, would
+    end the producer, and the process with it.
+    """
+    look_up = client.coordinator_lookup
+
+    async def look_up_patiently(*what: Any) -> Any:
+        try:
+            return await look_up(*what)
+        except KafkaConnectionError as exc:
+            raise NodeNotReadyError(str(exc)) from exc
+
+    client.coordinator_lookup = look_up_patiently
 
 
 async def send_entries(

@@ -7,8 +7,12 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from aiokafka.client import AIOKafkaClient
-from aiokafka.errors import NodeNotReadyError, RequestTimedOutError
+from aiokafka.client import AIOKafkaClient, CoordinationType
+from aiokafka.errors import (
+    KafkaConnectionError,
+    NodeNotReadyError,
+    RequestTimedOutError,
+)
 
 from streams.config import Settings
 from streams.runtime import producers
@@ -48,6 +52,25 @@ def test_a_broker_that_is_away_is_not_tried_in_a_rush(
     pauses = [later - earlier for earlier, later in pairwise(times)]
     assert pauses[0] >= 0.1
     assert all(0.2 <= pause < 2 for pause in pauses[1:])
+
+
+def test_a_connection_that_breaks_is_no_end_of_a_producer() -> None:
+    """Else a broker that restarts would end what has transactions open."""
+
+    async def scenario() -> None:
+        producer = transactional_producer(Settings(), "some-id")
+        producer._closed = True  # it was never started
+        client = producer.client
+
+        async def send(*_: object, **__: object) -> None:
+            raise KafkaConnectionError("closed")
+
+        client.send = send
+        client.get_random_node = lambda: 1
+        with pytest.raises(NodeNotReadyError):
+            await client.coordinator_lookup(CoordinationType.TRANSACTION, "some-id")
+
+    asyncio.run(scenario())
 
 
 def test_a_silent_broker_loses_all_its_connections() -> None:
