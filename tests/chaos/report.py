@@ -56,6 +56,7 @@ def report(run: Run, error: str | None) -> dict[str, Any]:
             for each in Invariant
         },
         "broken": findings.examples,
+        "notes": run.notes,
         **_faults(run),
         **_speed(run),
         "schedule": [str(each).strip() for each in run.schedule],

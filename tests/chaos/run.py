@@ -14,7 +14,7 @@ from streams import bootstrap
 from streams.devkit.cluster import EmbeddedCluster
 from streams.devkit.kafka import EmbeddedKafka
 from streams.runtime.exits import EXIT_MISFIT
-from tests.chaos.autopsy import autopsy, concerned, hidden
+from tests.chaos.autopsy import autopsy, concerned, hidden, last_words
 from tests.chaos.broker_faults import broker_faults
 from tests.chaos.checks import Checks
 from tests.chaos.faults import Faults
@@ -83,6 +83,8 @@ class Run:
         self._dice = random.Random(seeds[3])
         self._begun = time.monotonic()
         self.load_s = 0.0
+        self.notes: list[str] = []
+        """What may explain what was found broken."""
 
     @property
     def whole_s(self) -> float:
@@ -140,8 +142,12 @@ class Run:
 
     async def _explain(self) -> None:
         """Leave, beside the logs, what there is about plans that ended wrongly."""
-        async for line in hidden(self.system):
-            print(line, flush=True)
+        if not self.checks.findings.examples:
+            return
+        self.notes += [
+            line async for line in hidden(self.system, self.load.acknowledged)
+        ]
+        self.notes += last_words(keeper.member.log for keeper in self.keepers.values())
         ids = concerned(self.checks.findings.examples)
         lines = [line async for line in autopsy(self.system, ids)]
         if lines:

@@ -23,6 +23,8 @@ from tests.chaos.run import Run
 
 OPTIONS = Options.read()
 OVERHEAD_S = 900.0
+CUT = 250
+"""Characters of each line of what is said of a failure."""
 
 
 @pytest.mark.broker
