@@ -97,6 +97,18 @@ class Load(NamedTuple):
     started: int
 
 
+class Held(NamedTuple):
+    """What an engine holds for an execution (U3).
+
+    Attributes:
+        attempts: Handlers that run, leaked ones included.
+        slots: Requests that are not settled; those that run are among them.
+    """
+
+    attempts: int
+    slots: int
+
+
 class StepEngine:
     """Runs the attempts of a step worker; see `docs/architecture.md`.
 
@@ -252,6 +264,18 @@ class StepEngine:
         waiting = sum(len(lane) for lane in lanes)
         startable = sum(len(lane) for lane in lanes if lane.is_ready)
         return Load(waiting, len(running), running.leaked, startable, running.started)
+
+    def held(self, asked_for: str) -> Held:
+        """What it holds for a plan or an execution, by the id of either."""
+
+        def is_of(request: Mapping[str, Any]) -> bool:
+            return asked_for in {request.get("plan_id"), request.get("execution_id")}
+
+        tickets = {*self._window.tickets(), *self._running.tickets()}
+        return Held(
+            sum(is_of(each) for each in self._running.requests()),
+            sum(is_of(each.fields) for each in tickets if not each.settled),
+        )
 
     def halt(self, execution_id: str) -> None:
         """Cancels an execution's attempts, and drops its requests, later ones too."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from typing import Any
 
 from agents.execution import Attempt, Conditions
 from agents.scheduling import Lane, Step, Ticket
@@ -50,6 +51,15 @@ class Running:
                 plan, step = attempt.request["plan_id"], attempt.request["step_id"]
                 return f"handler {attempt.handler.place} (plan {plan}, step {step})"
         return None
+
+    def requests(self) -> Iterator[Mapping[str, Any]]:
+        """The requests of the attempts that run, leaked ones included."""
+        return (attempt.request for attempt in self._attempts)
+
+    def tickets(self) -> Iterator[Ticket]:
+        """The requests that attempts answer, or that wait for the end of one."""
+        for attempt in self._attempts:
+            yield from (*attempt.tickets, *attempt.followers)
 
     def take(self, ticket: Ticket, lane: Lane) -> None:
         """Starts an attempt, unless the same step has one already (R30)."""

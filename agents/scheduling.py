@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from heapq import heapify, heappop, heappush
-from itertools import count
+from itertools import chain, count
 from typing import Any, NamedTuple
 
 from agents.handlers import Handler
@@ -88,6 +88,10 @@ class Ledger:
         self._next = max(self._next, offset + 1)
         return ticket
 
+    def tickets(self) -> Iterator[Ticket]:
+        """The places that are kept, in order."""
+        return iter(self._open)
+
     def advance(self) -> int | None:
         """The offset to commit, if it has moved: the first that is not settled."""
         while self._open and self._open[0].settled:
@@ -149,6 +153,10 @@ class Window:
         """The next offset to commit for each partition where it has moved."""
         marks = {each: ledger.advance() for each, ledger in self._ledgers.items()}
         return {each: mark for each, mark in marks.items() if mark is not None}
+
+    def tickets(self) -> Iterator[Ticket]:
+        """The places of all partitions, settled ones before open ones included."""
+        return chain.from_iterable(each.tickets() for each in self._ledgers.values())
 
     def forget(self, partitions: set[Partition]) -> None:
         """Drops the ledgers of partitions that are ours no longer."""

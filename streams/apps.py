@@ -22,6 +22,7 @@ from streams.runtime.error_handler import ErrorHandlerHost
 from streams.runtime.exits import die
 from streams.runtime.outcomes import OutcomeSender
 from streams.runtime.process import run_app, say_ready
+from streams.runtime.questions import CoordinatorAnswers, Desk, WorkerAnswers
 from streams.runtime.recovery import HostedApp
 from streams.runtime.worker import WorkerHost
 from streams.slots import claim_slot
@@ -45,7 +46,8 @@ def create_coordinator(settings: Settings) -> HostedApp:
         consumer=lambda: app.consumer,
         on_ready=functools.partial(_coordinator_ready, settings),
     )
-    app.serve(host, watch_loop=True)
+    answers = CoordinatorAnswers(instance, host.live_tasks)
+    app.serve(host, watch_loop=True, desk=Desk(settings, topics, answers))
     _agent(app, "admit_plans", topics.plans)
     _agent(app, "fold_outcomes", topics.step_outcomes)
     _agent(app, "fire_deadlines", topics.commands)
@@ -82,7 +84,8 @@ def create_worker(settings: Settings, handler_modules: Sequence[str]) -> HostedA
         consumer=lambda: app.consumer,
         on_ready=functools.partial(_worker_ready, settings, sorted(registry)),
     )
-    app.serve(host, watch_loop=False)
+    answers = WorkerAnswers(instance, host.held)
+    app.serve(host, watch_loop=False, desk=Desk(settings, topics, answers))
     for queue in settings.queues:
         _agent(app, f"run_steps.{queue}", topics.requests[queue])
     return app

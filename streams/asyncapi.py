@@ -74,6 +74,7 @@ def _of_coordinators(group: str, topics: Topics) -> Iterator[Use]:
     ):
         yield Use(name, "coordinator", "receive", topic, group)
     yield Use("recoverState", "coordinator", "receive", topics.changelog)
+    yield Use("hearQuestions", "coordinator", "receive", topics.questions)
     for name, topic in (
         ("movePlans", topics.plans),
         ("answerParents", topics.step_outcomes),
@@ -85,6 +86,7 @@ def _of_coordinators(group: str, topics: Topics) -> Iterator[Use]:
         ("publishAudits", topics.audit),
         ("publishEvents", topics.events),
         ("rejectRecords", topics.rejected),
+        ("answerQuestions", topics.answers),
         ("keepState", topics.changelog),
     ):
         yield Use(name, "coordinator", "send", topic)
@@ -96,6 +98,8 @@ def _of_workers(group: str, topics: Topics) -> Iterator[Use]:
     for queue, topic in topics.requests.items():
         yield Use(f"runSteps.{queue}", "step worker", "receive", topic, group)
     yield Use("hearHalts", "step worker", "receive", topics.halts)
+    yield Use("hearWorkQuestions", "step worker", "receive", topics.questions)
+    yield Use("answerWorkQuestions", "step worker", "send", topics.answers)
     yield Use("reportOutcomes", "step worker", "send", topics.step_outcomes)
     yield Use("submitChildren", "step worker", "send", topics.plans)
 
@@ -221,7 +225,7 @@ def _bytes(topic: Topic, headers: Object | None) -> Object:
 
 
 def _of_record(key: Key, headers: Object | None) -> Object:
-    is_id = key in {Key.PLAN_ID, Key.STEP_ID}
+    is_id = key not in {Key.AS_RECEIVED, Key.TABLE_ROW}
     kafka = {
         "key": _UUID if is_id else {"description": f"Bytes: {key}."},
         "bindingVersion": BINDINGS,

@@ -21,6 +21,7 @@ from streams.cli_options import load_settings as _settings
 from streams.cli_output import ExitCode, reported
 from streams.cli_rejected import rejected_app
 from streams.cli_schemas import asyncapi, schemas_app
+from streams.cli_status_command import status
 from streams.cli_topics_app import topics_app
 
 app = typer.Typer(
@@ -33,7 +34,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 all well, 1 violations, or an outcome that is no success, "
     "2 wrong usage or settings, 3 no broker, 4 topics do not fit, 5 no result in time, "
-    "130 interrupted.",
+    "6 no such plan, 7 not all owners answered, 130 interrupted.",
 )
 app.add_typer(topics_app, name="topics")
 app.add_typer(rejected_app, name="rejected")
@@ -380,6 +381,7 @@ def reset(
         raise typer.Exit(run(settings, writing=write, as_json=json))
 
 
+app.command(epilog="Example: `planstream status --resources PLAN_ID`")(status)
 app.command(epilog="Example: `planstream asyncapi > asyncapi.json`")(asyncapi)
 
 

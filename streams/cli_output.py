@@ -14,6 +14,7 @@ from streams.exceptions import (
     BrokerUnreachable,
     FileUnreadable,
     NoSuchMember,
+    NotAsked,
     PlanstreamError,
     ResultTimeout,
     SettingsError,
@@ -38,6 +39,10 @@ class ExitCode(IntEnum):
     BROKER = 3
     TOPICS = 4
     NO_RESULT = 5
+    UNKNOWN = 6
+    """Everybody was asked, and nobody knows the plan."""
+    OWNER_AWAY = 7
+    """Not everybody has answered who may know more."""
     INTERRUPTED = 130
 
 
@@ -51,6 +56,7 @@ _CODES: dict[type[PlanstreamError], ExitCode] = {
     NoSuchMember: ExitCode.USAGE,
     BrokerUnreachable: ExitCode.BROKER,
     BrokerNotStarted: ExitCode.BROKER,
+    NotAsked: ExitCode.BROKER,
     TopicsDoNotFit: ExitCode.TOPICS,
     ResultTimeout: ExitCode.NO_RESULT,
 }

@@ -1,4 +1,4 @@
-"""The client: submits plans, waits for their results."""
+"""The client: submits plans, waits for their results, asks how far they are."""
 
 import asyncio
 from collections.abc import Mapping
@@ -12,12 +12,14 @@ from schemas.codec import Format, decode, decode_fields, encode
 from schemas.context import PlanSubmission
 from schemas.plan import Plan
 from schemas.results import PlanResult
-from schemas.validation import Ids, peek_ids, validate
+from schemas.validation import Ids, is_uuid4, peek_ids, validate
 from streams import bootstrap
+from streams.asking import Asking
 from streams.broker import CONNECTION_ERRORS, connect, reason_of
 from streams.config import Settings
 from streams.exceptions import ClientStopped, InvalidPlan, SubmissionRefused
 from streams.results import ResultStream
+from streams.status import PlanResources, PlanStatus
 from streams.submissions import Completed, Members, complete, now_ms, write
 from streams.topics import Topics, partition_of
 from streams.waiting import Waiting
@@ -39,7 +41,7 @@ class Submitted:
 
 
 class PlanClient:
-    """Submits plans, and finds their results.
+    """Submits plans, finds their results, and tells how far they are.
 
     ```python
     async with PlanClient() as client:
@@ -71,6 +73,8 @@ class PlanClient:
         self._format = Format(self._settings.format)
         self._check = check
         self._producer: AIOKafkaProducer | None = None
+        self._asking: Asking | None = None
+        self._asking_starts = asyncio.Lock()
         self._waiting = None
         if results:
             self._waiting = Waiting(self._settings, lookback_ms=lookback_ms)
@@ -98,6 +102,9 @@ class PlanClient:
     async def stop(self) -> None:
         """Send what is under way, then leave; who waits gets `ClientStopped`."""
         producer, self._producer = self._producer, None
+        asking, self._asking = self._asking, None
+        if asking is not None:
+            await asking.stop()
         if self._waiting is not None:
             await self._waiting.stop()
         if producer is not None:
@@ -203,6 +210,60 @@ class PlanClient:
             rejected: Whether dead letters are wanted too.
         """
         return ResultStream(self._settings, since=since, rejected=rejected)
+
+    async def status(self, asked_for: str, timeout: float = 10.0) -> PlanStatus:
+        """Ask how far a plan is: the owner of its partition tells what is committed.
+
+        A running plan is told step by step, one that has ended in summary, for as long
+        as its id is remembered. "Unknown" is said when all owners have answered; when
+        some have not, `PlanStatus.away` names their partitions.
+
+        Args:
+            asked_for: The plan's id, or its execution's, which takes longer.
+            timeout: Seconds to wait for the owners' answers.
+
+        Raises:
+            ValueError: It is no id.
+            TopicsDoNotFit: The topics of questions and answers are missing.
+            NotAsked: The broker has not taken the question.
+            ClientStopped: The client is not running.
+        """
+        return await (await self._asker(asked_for)).status(asked_for, timeout)
+
+    async def resources(self, asked_for: str, timeout: float = 10.0) -> PlanResources:
+        """Ask what an execution holds, at its coordinator and at all step workers.
+
+        After the execution's end that is nothing, once its cancelled attempts have
+        ended (R30).
+
+        Args:
+            asked_for: The plan's id, or its execution's, which takes longer.
+            timeout: Seconds to wait for the coordinators, and then for the workers.
+
+        Raises:
+            ValueError: It is no id.
+            TopicsDoNotFit: The topics of questions and answers are missing.
+            NotAsked: The broker has not taken the questions.
+            BrokerUnreachable: It does not say who the workers are.
+            ClientStopped: The client is not running.
+        """
+        return await (await self._asker(asked_for)).resources(asked_for, timeout)
+
+    async def _asker(self, asked_for: str) -> Asking:
+        """Begin to read answers when the first question is asked."""
+        if not is_uuid4(asked_for):
+            raise ValueError(f"{asked_for!r} is neither a plan's nor an execution's id")
+        if self._producer is None:
+            raise ClientStopped("it is not running")
+        async with self._asking_starts:
+            if self._asking is None:
+                if self._check:
+                    needed = self._topics.of_asking()
+                    await bootstrap.require(self._settings, needed)
+                asking = Asking(self._settings, self._producer)
+                await asking.start()
+                self._asking = asking
+        return self._asking
 
     async def _send(
         self, ids: Ids, value: bytes, completed: Completed | None = None

@@ -14,6 +14,7 @@ PlanstreamError
 ├── PlanRejected           a plan became a dead letter           (plan_id, letter)
 ├── ResultTimeout          no result arrived in time             (plan_id, timeout)
 ├── ResultsLost            the reader of results has failed      (reason)
+├── NotAsked               a question was not taken, or no answer read (reason)
 └── ClientStopped          the client is not running
 ```
 """
@@ -141,6 +142,14 @@ class ResultsLost(PlanstreamError):
 
     def __init__(self, reason: str) -> None:
         super().__init__(f"results can no longer be read: {reason}")
+        self.reason = reason
+
+
+class NotAsked(PlanstreamError):
+    """A question could not be put, or its answers not be read."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"nobody could be asked: {reason}")
         self.reason = reason
 
 

@@ -11,6 +11,7 @@ from schemas.context import PlanSubmission
 from schemas.events import PlanExecutionEvent
 from schemas.record import Record
 from schemas.results import ExecutionAudit, PlanResult, Status
+from schemas.status import PlanAnswer, Question, WorkAnswer
 from schemas.steps import (
     ChildEnded,
     ExecutionHalted,
@@ -33,6 +34,10 @@ COMMANDS: tuple[type[Record], ...] = (DeadlineFired, RetryDue, ParentEnded)
 
 
 SIZE_LIMIT = "max.message.bytes"
+WORK_PARTITION = 0
+"""Of the questions: where those to step workers lie."""
+TALK_MS = 3_600_000
+"""How long questions and answers stay, which are of use for seconds."""
 
 
 class Key(StrEnum):
@@ -40,6 +45,8 @@ class Key(StrEnum):
 
     PLAN_ID = "plan id"
     STEP_ID = "step id"
+    QUESTION_ID = "question id"
+    REPLY_ID = "reply id"
     AS_RECEIVED = "as received"
     TABLE_ROW = "table row"
 
@@ -114,6 +121,8 @@ class Topics:
     audit: Topic
     events: Topic
     rejected: Topic
+    questions: Topic
+    answers: Topic
     changelog: Topic
     requests: dict[str, Topic]
     """The step-requests topics, by queue."""
@@ -139,6 +148,8 @@ class Topics:
             audit=make.output("audit", ExecutionAudit),
             events=make.output("events", PlanExecutionEvent),
             rejected=make.rejected("rejected"),
+            questions=make.talk("questions", Key.QUESTION_ID, Question),
+            answers=make.talk("answers", Key.REPLY_ID, PlanAnswer, WorkAnswer),
             changelog=make.changelog(),
             requests={each: make.requests(each) for each in settings.all_queues()},
         )
@@ -170,12 +181,18 @@ class Topics:
             self.audit,
             self.events,
             self.rejected,
+            self.questions,
+            self.answers,
             self.changelog,
         )
 
     def of_client(self) -> tuple[Topic, ...]:
         """List the topics that a client writes or reads."""
         return (self.plans, *self.results, self.rejected)
+
+    def of_asking(self) -> tuple[Topic, ...]:
+        """List the topics of those who ask what is known of plans (U1)."""
+        return (self.questions, self.answers)
 
     def of_error_handler(self) -> tuple[Topic, ...]:
         """List the topics of an error handler."""
@@ -235,6 +252,18 @@ class _Maker:
         topic = self.output(name, key=Key.AS_RECEIVED)
         kept = [each for each in topic.requirements if each.name != SIZE_LIMIT]
         return replace(topic, requirements=(*kept, size))
+
+    def talk(self, name: str, key: Key, *values: type[Record]) -> Topic:
+        """Make a topic of questions or answers: nobody reads them later."""
+        return self._topic(
+            name,
+            key,
+            values,
+            Requirement("cleanup.policy", "delete", Rule.EXACTLY),
+            Requirement("retention.ms", str(TALK_MS), Rule.FREE),
+            # Retention removes closed segments alone.
+            Requirement("segment.ms", str(TALK_MS), Rule.FREE),
+        )
 
     def halts(self) -> Topic:
         """Make the broadcast of halts: every worker reads all of it at its start."""

@@ -86,6 +86,7 @@ class GroupCommit:
         self._pending = Pending()
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
+        self._ended = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         self._in_flight_since: float | None = None
         self._closing = False
@@ -149,6 +150,13 @@ class GroupCommit:
         if self._in_flight_since is not None:
             await self._room.wait()
 
+    async def reach(self) -> None:
+        """Wait until all that was added by now is committed; for ever if it is not."""
+        target = self.commits + (self._in_flight_since is not None)
+        target += bool(self._pending.rows)
+        while self.commits < target:
+            await self._ended.wait()
+
     def _ring(self) -> None:
         self._timer = None
         self._wake.set()
@@ -177,6 +185,8 @@ class GroupCommit:
         self._in_flight_since = None
         self.commits += 1
         self._room.set()
+        self._ended.set()
+        self._ended = asyncio.Event()
         self.committed.update(pending.positions)
         self._emit(pending.events)
 

@@ -77,7 +77,7 @@ class CoordinatorHost:
         inputs = (topics.plans, topics.step_outcomes, topics.commands)
         self._inputs = [topic.name for topic in inputs]
         self._watch = DeadlineWatch(
-            tasks=self._live_tasks,
+            tasks=self.live_tasks,
             inputs=(topics.step_outcomes.name, topics.commands.name),
             ends=self._ends,
             folded=self._is_folded,
@@ -355,7 +355,8 @@ class CoordinatorHost:
                 turn = consumer.on_buffer_full if pause else consumer.on_buffer_drop
                 turn(TP(name, number))
 
-    def _live_tasks(self) -> list[PartitionTask]:
+    def live_tasks(self) -> list[PartitionTask]:
+        """The tasks of the partitions that are folded now."""
         if self._live is None:
             return []
         return [owned.task for owned in self._owned.values()]
@@ -372,7 +373,7 @@ class CoordinatorHost:
             await self._commit_to_group()
             if time.monotonic() - last >= HOUSEKEEPING_S:
                 last = time.monotonic()
-                for task in self._live_tasks():
+                for task in self.live_tasks():
                     task.housekeep(self._read_by(task))
 
     def _read_by(self, task: PartitionTask) -> dict[str, int]:

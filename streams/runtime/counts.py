@@ -21,6 +21,7 @@ REJECTED = Counter(
     "Records that became dead letters (R38).",
     ["topic", "reason"],
 )
+QUESTIONS = Counter("planstream_questions_answered", "Questions answered (U1, U3).")
 ENDED = Counter("planstream_plans_ended", "Plans that ended in a result.")
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping
+from itertools import chain
 from typing import Any
 
 from agents.coordinator import PartitionState
 from agents.effects import Effects
-from agents.tables import Poison
+from agents.status import View, ended_keys, open_keys, view
+from agents.tables import Poison, plan_key
 from streams.runtime.commit import GroupCommit, Pending, Send
 from streams.runtime.counts import count_fold
 from streams.runtime.exits import die, spawn
@@ -145,6 +147,25 @@ class PartitionTask:
         """
         self._housekeeping, self._read_to = True, read_to
         self._wake.set()
+
+    async def view(self, asked_for: str) -> View:
+        """What is known of a plan, by its or its execution's id, once it is committed.
+
+        Raises:
+            ValueError: it is no id.
+        """
+        key = await self._find(asked_for)
+        known = view(self.state, key or plan_key(asked_for))
+        await self.commit.reach()
+        return known
+
+    async def _find(self, asked_for: str) -> bytes | None:
+        tables = self.state.tables
+        for key in chain(open_keys(tables, asked_for), ended_keys(tables, asked_for)):
+            if key is not None:
+                return key
+            await asyncio.sleep(0)
+        return None
 
     def excuse(self, topic: str) -> str | None:
         """Why records of a topic may wait, if they may."""

@@ -27,6 +27,7 @@ from streams.runtime.delivery import ChunkConsumer, ChunkTransport
 from streams.runtime.exits import die
 from streams.runtime.health import Health
 from streams.runtime.host import Host
+from streams.runtime.questions import Desk
 
 logger = logging.getLogger("planstream.runtime")
 
@@ -164,6 +165,7 @@ class HostedApp(faust.App):
 
     host: Host
     health: Health
+    desk: Desk | None
     has_handed_over = False
     """Everything is committed and given back: what remains is to leave."""
 
@@ -171,9 +173,9 @@ class HostedApp(faust.App):
         self.planstream = planstream
         super().__init__(*args, TableManager=HostTableManager, **options)
 
-    def serve(self, host: Host, *, watch_loop: bool) -> None:
-        """Bind the host; call once, before the app starts."""
-        self.host = host
+    def serve(self, host: Host, *, watch_loop: bool, desk: Desk | None = None) -> None:
+        """Bind the host, and who answers questions; once, before the app starts."""
+        self.host, self.desk = host, desk
         self.health = Health(
             self.planstream,
             self.conf.consumer_group_instance_id,
@@ -189,6 +191,8 @@ class HostedApp(faust.App):
         """Begin to watch over what begins now."""
         await super().on_start()
         await self.health.start()
+        if self.desk is not None:
+            self.desk.start()
 
     async def _on_agent_error(self, agent: Any, exc: BaseException) -> None:
         # Faust would start it again, without the chunks that it had been given.
@@ -213,6 +217,8 @@ class HostedApp(faust.App):
         # A take-over that is under way must not go on beside the hand-over.
         await self.tables.stop()
         await self.host.close()
+        if self.desk is not None:
+            await self.desk.stop()
         await self.health.stop()
 
 

@@ -15,7 +15,7 @@ from faust.types import TP
 
 from agents.core.admission import RejectReason
 from agents.dead_letters import dead_letter
-from agents.engine import StepEngine
+from agents.engine import Held, StepEngine
 from agents.nested import depth_of
 from agents.scheduling import Partition, Position
 from agents.submitting import REQUEST_DEPTH
@@ -206,6 +206,10 @@ class WorkerHost:
             "the monitor": self._parts.monitor,
             "the halts' consumer": self._parts.halts.consumer,
         }
+
+    def held(self, asked_for: str) -> Held | None:
+        """What the engine holds for an execution; None while there is none (U3)."""
+        return None if self._parts is None else self._parts.engine.held(asked_for)
 
     # -- taking over
 

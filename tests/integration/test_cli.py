@@ -146,18 +146,18 @@ def test_topics_are_checked_created_and_checked_again(settings: Settings) -> Non
     result = run("topics", "check")
     assert result.exit_code == 4
     (message,) = result.stderr.splitlines()
-    assert message.startswith("planstream: 13 topics do not exist (")
+    assert message.startswith("planstream: 15 topics do not exist (")
     assert message.endswith("): run `planstream topics create`")
     result = run("topics", "create")
     assert result.exit_code == 0
     names = [topic.name for topic in Topics.of(settings).all()]
     assert result.stdout.splitlines() == [
         *(f"created {name}" for name in names),
-        f"all 13 topics fit ({settings.broker})",
+        f"all 15 topics fit ({settings.broker})",
     ]
     result = run("topics", "check")
     assert result.exit_code == 0
-    assert result.stdout == f"all 13 topics fit ({settings.broker})\n"
+    assert result.stdout == f"all 15 topics fit ({settings.broker})\n"
 
 
 def test_topics_that_do_not_fit_stop_every_command(

@@ -13,12 +13,22 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 import schemas
-from schemas import commands, context, errors, events, plan, results, rows, steps
+from schemas import (
+    commands,
+    context,
+    errors,
+    events,
+    plan,
+    results,
+    rows,
+    status,
+    steps,
+)
 from schemas.avro_format import header_of, schema_of
 from schemas.record import Record
 from tests.unit.schemas.factories import models
 
-FAMILIES = (commands, context, errors, events, plan, results, rows, steps)
+FAMILIES = (commands, context, errors, events, plan, results, rows, status, steps)
 FILES = sorted((Path(schemas.__file__).parent / "avro").glob("*.avsc"))
 BASES = {steps.StepReference}
 MODELS = [model for model in models() if model not in BASES]

@@ -43,6 +43,8 @@ def test_names_and_keys_are_those_of_the_table() -> None:
         "p.audit": Key.PLAN_ID,
         "p.events": Key.PLAN_ID,
         "p.rejected": Key.AS_RECEIVED,
+        "p.questions": Key.QUESTION_ID,
+        "p.answers": Key.REPLY_ID,
         "p.coordinator-state-changelog": Key.TABLE_ROW,
     }
 
