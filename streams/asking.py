@@ -187,7 +187,8 @@ class Asking:
         """Do not call anybody silent to whom nobody listens."""
         if self._reading is not None and self._reading.done():
             error = self._reading.exception()
-            raise NotAsked(reason_of(error or EOFError("answers have ended")))
+            reason = "answers have ended" if error is None else reason_of(error)
+            raise NotAsked(f"{reason}; start another client")
 
     def _take(self, answer: Answer) -> None:
         if queue := self._asked.get(answer.question_id):

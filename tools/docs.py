@@ -93,6 +93,8 @@ _SAYS = {
     ExitCode.BROKER: "No broker answers, or the embedded one does not start.",
     ExitCode.TOPICS: "Topics are missing, or not as they must be.",
     ExitCode.NO_RESULT: "No result in the time given.",
+    ExitCode.UNKNOWN: "Every coordinator was asked, and none knows the plan.",
+    ExitCode.OWNER_AWAY: "Not all coordinators answered, or not all workers.",
     ExitCode.INTERRUPTED: "Interrupted.",
 }
 _WORKERS_SAY: Mapping[int | str, str] = {

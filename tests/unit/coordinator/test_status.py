@@ -173,9 +173,8 @@ def found_by(bench: Bench, asked_for: str) -> list[bytes]:
 def test_a_plan_is_found_by_either_id_running_or_ended() -> None:
     """U1: a plan's id, and its execution's."""
     bench, others = Bench(), [submission(steps([])) for _ in range(3)]
-    for other in others:
-        (request,) = requests(bench.admit(other))
-    bench.succeed(request)
+    sent = [requests(bench.admit(other)) for other in others]
+    bench.succeed(sent[0][0])
     for plan in others:
         key = plan_key(plan["plan"]["id"])
         assert found_by(bench, plan["plan"]["id"]) == [key]
@@ -197,7 +196,7 @@ def test_a_long_registry_is_searched_in_portions(
     monkeypatch.setattr(status, "PORTION", 2)
     bench, plans = Bench(), [submission(steps([])) for _ in range(5)]
     for plan in plans:
-        bench.succeed(*requests(bench.admit(plan)))
+        bench.succeed(requests(bench.admit(plan))[0])
     search = ended_keys(bench.tables, plans[4]["execution_id"])
     assert next(search) is None
     bench.tables.drop_registry(plan_key(plans[3]["plan"]["id"]))
@@ -233,7 +232,7 @@ def failed(bench: Bench) -> str:
     bench.fail(request, BROKEN)
     bench.now += 5_000
     (effects,) = bench.fire_due()
-    bench.fail(*requests(effects), BROKEN)
+    bench.fail(requests(effects)[0], BROKEN)
     return str(plan["plan"]["id"])
 
 
@@ -247,7 +246,7 @@ def halted(bench: Bench) -> str:
 
 def timed_out(bench: Bench) -> str:
     plan = submission(steps([], timeout_ms=90_000))
-    bench.announce(*requests(bench.admit(plan)), "s1")
+    bench.announce(requests(bench.admit(plan))[0], "s1")
     bench.now += 60_000
     bench.fire_due()
     return str(plan["plan"]["id"])

@@ -71,7 +71,7 @@ class Installation:
         self.deaf = 0
         self.workers: dict[str, tuple[int, int] | None] = {}
         self.asked: list[int] = []
-        self.asking = Asking(SETTINGS, self)  # type: ignore[arg-type] # a fake
+        self.asking = Asking(SETTINGS, self)
 
     async def send_and_wait(
         self, topic: str, value: bytes, *, key: bytes, partition: int
