@@ -216,9 +216,9 @@ class HostedApp(faust.App):
     async def _hand_over(self) -> None:
         # A take-over that is under way must not go on beside the hand-over.
         await self.tables.stop()
-        await self.host.close()
-        if self.desk is not None:
-            await self.desk.stop()
+        # Beside each other: the host may need all the time that there is.
+        farewell = [] if self.desk is None else [self.desk.stop()]
+        await asyncio.gather(self.host.close(), *farewell)
         await self.health.stop()
 
 
