@@ -16,6 +16,8 @@ async def inner(event: asyncio.Event) -> None:
 
 
 def test_each_task_is_told_with_all_that_it_awaits() -> None:
+    """From the outermost coroutine inwards, also by another thread."""
+
     async def scenario() -> list[str]:
         event = asyncio.Event()
         task = asyncio.create_task(outer(event), name="the waiter")
@@ -33,6 +35,8 @@ def test_each_task_is_told_with_all_that_it_awaits() -> None:
 
 
 def test_a_task_that_is_done_is_not_told() -> None:
+    """A process that must end waits for nothing of it."""
+
     async def scenario() -> list[str]:
         task = asyncio.create_task(asyncio.sleep(0), name="the done one")
         await task
