@@ -4,27 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from agents import nested
 from agents.admission import admit
 from agents.aggregation import fold_outcome
 from agents.core.admission import RejectReason
-from agents.core.deadlines import plan_limit
 from agents.core.events import Event
 from agents.core.folding import Bounds, fold
 from agents.core.progress import PlanProgress
-from agents.core.recovery import restore
-from agents.core.terms import PlanTerms
 from agents.dead_letters import dead_letter
 from agents.deadlines import DeadlineHeap, fold_command
 from agents.dispatch import carry_out
 from agents.effects import Effects, SourceRecord
-from agents.publication import Execution
+from agents.open_plans import OpenPlan, OpenPlans
 from agents.tables import Tables, plan_key
 from schemas import codec
 from schemas.context import PlanSubmission
-from schemas.rows import PlanRow, RegistryRow, StepRow
+from schemas.rows import RegistryRow
 
 MAX_CRASHES = 2
 """Crashes over one record after which it is dead-lettered (POISON)."""
@@ -60,19 +56,6 @@ class CoordinatorTerms:
     registry_retention_ms: int = 7 * 86_400_000
 
 
-@dataclass(slots=True)
-class OpenPlan:
-    """A plan that has not ended: what was submitted, and how far it is."""
-
-    key: bytes
-    submission: PlanSubmission
-    terms: PlanTerms
-    progress: PlanProgress
-    ends_at: int
-    """When the earlier of its limits ends it, Unix ms."""
-    execution: Execution
-
-
 class PartitionState:
     """Tables, open plans and deadlines of one partition; folds records into them.
 
@@ -88,7 +71,7 @@ class PartitionState:
         self.effects = Effects()
         self.now = 0
         self._bounds = Bounds(terms.max_deliveries, _room_for_results(terms))
-        self._open: dict[bytes, OpenPlan] = {}
+        self._open = OpenPlans(self.tables)
         self._folds = {
             terms.plans_topic: admit,
             terms.outcomes_topic: fold_outcome,
@@ -143,18 +126,18 @@ class PartitionState:
         return plan
 
     def open_plan(self, key: bytes) -> OpenPlan | None:
-        """The open plan of a key; after a recovery it is built on its first use."""
-        plan = self._open.get(key)
-        if plan is None and (row := self.tables.plans.get(key)) is not None:
-            plan = self._open[key] = self._restored(key, row)
-        return plan
+        """The open plan of a key."""
+        return self._open.find(key, self.now)
+
+    def execution_of(self, key: bytes) -> str | None:
+        """The id of the execution that is open under a key."""
+        return self._open.execution_id(key)
 
     def opened(
         self, key: bytes, submission: PlanSubmission, progress: PlanProgress
     ) -> OpenPlan:
         """Keep a plan that was just admitted."""
-        plan = self._open[key] = self._open_plan(key, submission, progress)
-        return plan
+        return self._open.add(key, submission, progress, self.now)
 
     def advance_plan(
         self, plan: OpenPlan, event: Event, now: int, result: str | None = None
@@ -168,7 +151,7 @@ class PartitionState:
 
     def release(self, key: bytes, steps: int) -> None:
         """Free what an execution holds: rows, timers, memory (U3)."""
-        self._open.pop(key, None)
+        self._open.drop(key)
         self.tables.drop_plan(key, steps)
 
     # -- housekeeping
@@ -192,35 +175,6 @@ class PartitionState:
         for key in expired:
             self.tables.drop_registry(key)
         return len(expired) == EXPIRED_AT_ONCE
-
-    # -- recovery
-
-    def _restored(self, key: bytes, row: bytes) -> OpenPlan:
-        fields: dict[str, Any] = codec.decode_row(PlanRow, row)
-        submission = codec.decode(fields["submission"], PlanSubmission)
-        terms = PlanTerms.of(submission)
-        steps = self.tables.steps_of(key, terms.steps_total)
-        rows = [(number, codec.decode_row(StepRow, each)) for number, each in steps]
-        size = sum(len((row["result"] or "").encode()) for _, row in rows)
-        progress = restore(terms, fields["admitted_at"], rows, size)
-        return self._open_plan(key, submission, progress)
-
-    def _open_plan(
-        self, key: bytes, submission: PlanSubmission, progress: PlanProgress
-    ) -> OpenPlan:
-        terms = progress.terms
-        _, ends_at = plan_limit(terms, progress.admitted_at)
-        execution = Execution(
-            key,
-            terms.plan_id,
-            terms.execution_id,
-            terms.step_ids,
-            submission.user_id,
-            submission.request_id,
-            submission.correlation_context,
-            nested.adopted(self.tables, key),
-        )
-        return OpenPlan(key, submission, terms, progress, ends_at, execution)
 
 
 def _room_for_results(terms: CoordinatorTerms) -> int:

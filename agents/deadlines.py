@@ -19,7 +19,6 @@ from agents.tables import (
     Deadline,
     Tables,
     plan_id_of,
-    step_key,
     step_number_of,
 )
 from schemas import codec
@@ -67,8 +66,8 @@ class DeadlineHeap:
 
     def arm(self, plan: bytes, number: int, deadline: Deadline) -> None:
         """Write the row and wait for it."""
-        self._tables.put_deadline(plan, number, deadline)
-        heapq.heappush(self._entries, (deadline.due_at, step_key(plan, number)))
+        key = self._tables.put_deadline(plan, number, deadline)
+        heapq.heappush(self._entries, (deadline.due_at, key))
         # Plans end long before their limits: what they leave here would stay till then.
         if len(self._entries) > 2 * len(self._tables.deadlines) + STALE_ENTRIES:
             self.rebuild()
@@ -101,13 +100,13 @@ def command_of(
     state: PartitionState, key: bytes, deadline: Deadline
 ) -> Outgoing | None:
     """The command that says that a row is due; None when its plan has ended."""
-    plan = state.open_plan(key[:16])
-    if plan is None:
+    execution_id = state.execution_of(key[:16])
+    if execution_id is None:
         return None
     number = step_number_of(key)
     fields: dict[str, Any] = {
         "plan_id": plan_id_of(key),
-        "execution_id": plan.terms.execution_id,
+        "execution_id": execution_id,
         "due_at": deadline.due_at,
     }
     if deadline.kind == DeadlineKind.RETRY:

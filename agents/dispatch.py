@@ -20,7 +20,8 @@ from schemas.rows import StepRow
 from schemas.steps import StepRequest
 
 if TYPE_CHECKING:
-    from agents.coordinator import OpenPlan, PartitionState
+    from agents.coordinator import PartitionState
+    from agents.open_plans import OpenPlan
 
 DEFAULT_QUEUE = "default"
 
@@ -74,29 +75,30 @@ def _save_step(
 def _request_step(
     state: PartitionState, plan: OpenPlan, command: core.RequestStep
 ) -> None:
-    submission, step = plan.submission, plan.submission.plan.steps[command.step]
+    terms, execution, step = plan.terms, plan.execution, command.step
+    step_id, action = terms.step_ids[step], plan.actions[step]
     fields = {
-        "plan_id": plan.terms.plan_id,
-        "execution_id": plan.terms.execution_id,
-        "step_id": step.id,
-        "step_number": command.step,
+        "plan_id": terms.plan_id,
+        "execution_id": terms.execution_id,
+        "step_id": step_id,
+        "step_number": step,
         "attempt": command.attempt,
-        "action": step.action,
-        "payload": step.payload,
-        "environment": submission.environment,
-        "timeout_ms": step.timeout_ms,
+        "action": action,
+        "payload": plan.payloads[step],
+        "environment": plan.environment,
+        "timeout_ms": terms.step_timeouts.get(step),
         "deadline_ms": plan.ends_at,
-        "priority": submission.plan.priority,
+        "priority": plan.priority,
         "requested_at": state.now,
-        "user_id": submission.user_id,
-        "request_id": submission.request_id,
-        "correlation_context": submission.correlation_context,
+        "user_id": execution.user_id,
+        "request_id": execution.request_id,
+        "correlation_context": execution.correlation_context,
     }
-    queue = state.terms.routes.get(step.action, DEFAULT_QUEUE)
+    queue = state.terms.routes.get(action, DEFAULT_QUEUE)
     value = codec.encode_fields(StepRequest, fields, state.terms.format)
-    headers = nested.depth_headers(plan.execution)
-    request = Outgoing(f"step-requests.{queue}", step.id.encode(), value, headers)
-    if step.action == RESERVED_ACTION:
+    headers = nested.depth_headers(execution)
+    request = Outgoing(f"step-requests.{queue}", step_id.encode(), value, headers)
+    if action == RESERVED_ACTION:
         # With its fold, not before: the child's end might else come, and be ignored,
         # before a coordinator that takes over has admitted the parent again. The same
         # attempt submits the same child again then, which is not answered again.

@@ -26,7 +26,8 @@ from schemas.status import (
 )
 
 if TYPE_CHECKING:
-    from agents.coordinator import OpenPlan, PartitionState
+    from agents.coordinator import PartitionState
+    from agents.open_plans import OpenPlan
 
 SHOWN_DEPENDENCIES: Final = 8
 """How many missing dependencies a step names: a plan of 1024 steps has 500,000."""
@@ -128,7 +129,7 @@ def _step(plan: OpenPlan, number: int) -> StepStatus:
     missing = _missing(progress, number) if state is StepState.WAITING else ()
     return StepStatus(
         step_id=plan.terms.step_ids[number],
-        action=plan.submission.plan.steps[number].action,
+        action=plan.actions[number],
         state=PHASES[state],
         attempt=notes.attempt,
         waits_for=waits_for,

@@ -113,11 +113,16 @@ class Tables:
         key = step_key(plan, number)
         self.steps[key] = self.changes[STEPS + key] = row
 
-    def put_deadline(self, plan: bytes, number: int, deadline: Deadline) -> None:
-        """Arm a limit or a retry; it replaces what was armed under this key."""
+    def put_deadline(self, plan: bytes, number: int, deadline: Deadline) -> bytes:
+        """Arm a limit or a retry; it replaces what was armed under this key.
+
+        Returns:
+            The key, for who refers to the row: one object a row is enough.
+        """
         key = step_key(plan, number)
         self.deadlines[key] = deadline
         self.changes[DEADLINES + key] = _DEADLINE.pack(*deadline)
+        return key
 
     def drop_deadline(self, plan: bytes, number: int) -> None:
         """Disarm; nothing happens when nothing was armed."""
