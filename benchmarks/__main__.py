@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from benchmarks.comparing.command import compare
+from benchmarks.folding.command import folding
 from benchmarks.peers.command import peers
 from benchmarks.soak.command import soak
 from benchmarks.speed import speed
@@ -20,6 +21,7 @@ app.command()(soak)
 app.command()(compare)
 app.command()(takeover)
 app.command()(peers)
+app.command()(folding)
 
 
 @app.callback()
