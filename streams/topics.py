@@ -190,6 +190,20 @@ class Topics:
         """List the topics that a client writes or reads."""
         return (self.plans, *self.results, self.rejected)
 
+    def of_transactions(self) -> tuple[Topic, ...]:
+        """List the topics that coordinators write in transactions."""
+        return (
+            self.plans,
+            *self.requests.values(),
+            self.step_outcomes,
+            self.commands,
+            self.halts,
+            *self.results,
+            self.audit,
+            self.rejected,
+            self.changelog,
+        )
+
     def of_asking(self) -> tuple[Topic, ...]:
         """List the topics of those who ask what is known of plans (U1)."""
         return (self.questions, self.answers)

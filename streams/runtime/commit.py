@@ -11,15 +11,18 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Self
+
+from aiokafka.structs import TopicPartition
 
 from agents.effects import Outgoing
 from streams.config import Settings
 from streams.runtime.exits import die, spawn
 from streams.runtime.outbox import Acknowledgement
 from streams.runtime.producers import Entry, send_entries
+from streams.runtime.transactions import end_open
 
 Locate = Callable[[Outgoing], tuple[str, int]]
 """Gives an outgoing record's full topic name and its partition."""
@@ -90,6 +93,7 @@ class GroupCommit:
         self._timer: asyncio.TimerHandle | None = None
         self._in_flight_since: float | None = None
         self._closing = False
+        self._hanging: dict[TopicPartition, bool] = {}
         self._task: asyncio.Task[None] | None = None
         self.commits = 0
         """How many transactions there have been."""
@@ -157,6 +161,11 @@ class GroupCommit:
         while self.commits < target:
             await self._ended.wait()
 
+    def end_hanging(self, tp: TopicPartition, *, committed: bool) -> None:
+        """End a former transaction in a log, between two others (docs/adr/0014)."""
+        self._hanging[tp] = committed
+        self._wake.set()
+
     def _ring(self) -> None:
         self._timer = None
         self._wake.set()
@@ -165,6 +174,8 @@ class GroupCommit:
         while True:
             await self._wake.wait()
             self._wake.clear()
+            if self._hanging:
+                await self._end_hanging()
             if self._pending.rows:
                 await self._commit_pending()
             if self._closing and not self._pending.rows:
@@ -178,10 +189,7 @@ class GroupCommit:
             self._timer.cancel()
             self._timer = None
         self._in_flight_since = time.monotonic()
-        try:
-            await asyncio.wait_for(self._commit(pending), self._terms.timeout_s)
-        except TimeoutError as exc:
-            die(f"a commit took longer than {self._terms.timeout_s:.0f} s", exc)
+        await self._in_time(self._commit(pending))
         self._in_flight_since = None
         self.commits += 1
         self._room.set()
@@ -189,6 +197,19 @@ class GroupCommit:
         self._ended = asyncio.Event()
         self.committed.update(pending.positions)
         self._emit(pending.events)
+
+    async def _end_hanging(self) -> None:
+        hanging, self._hanging = self._hanging, {}
+        for committed in (True, False):
+            tps = [tp for tp, each in hanging.items() if each is committed]
+            if tps:
+                await self._in_time(end_open(self._producer, tps, committed=committed))
+
+    async def _in_time(self, transaction: Awaitable[None]) -> None:
+        try:
+            await asyncio.wait_for(transaction, self._terms.timeout_s)
+        except TimeoutError as exc:
+            die(f"a commit took longer than {self._terms.timeout_s:.0f} s", exc)
 
     async def _commit(self, pending: Pending) -> None:
         await self._producer.begin_transaction()

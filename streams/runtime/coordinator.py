@@ -15,10 +15,12 @@ from faust.types import TP
 from agents.coordinator import CoordinatorTerms, PartitionState
 from agents.effects import Outgoing
 from streams.config import Settings
+from streams.runtime.chores import Chores
 from streams.runtime.clients import FAREWELL_S, Clients, report_unsent
 from streams.runtime.commit import CommitTerms, GroupCommit
 from streams.runtime.delivery import ChunkConsumer, reached
 from streams.runtime.exits import die, spawn
+from streams.runtime.hanging import HangingTransactions, Writer
 from streams.runtime.host import LogEnds
 from streams.runtime.locator import Locator
 from streams.runtime.origins import Origins
@@ -35,9 +37,6 @@ from streams.topics import Topics
 
 logger = logging.getLogger("planstream.coordinator")
 
-HOUSEKEEPING_S = 10.0
-GROUP_COMMIT_S = 1.0
-"""How old the group's offsets are at most: all there is if the changelog is lost."""
 REJOIN_S = 1.0
 EVENTS_KEPT = 10_000
 """Events that wait to be sent beyond which later ones are dropped (§5.0)."""
@@ -72,7 +71,10 @@ class CoordinatorHost:
         self._clients: Clients | None = None
         self._origins: Origins | None = None
         self._background: list[asyncio.Task[None]] = []
-        self._chores = 0
+        self._chores = Chores(
+            consumer, lambda: [x.task for x in self._owned.values()], self.live_tasks
+        )
+        self._hanging: HangingTransactions | None = None
         self._locate = Locator(settings)
         inputs = (topics.plans, topics.step_outcomes, topics.commands)
         self._inputs = [topic.name for topic in inputs]
@@ -136,7 +138,7 @@ class CoordinatorHost:
         """Commit, close every producer; see `Host`."""
         self._live = None
         # Not cut off: a commit that is under way would end with nobody to hear of it.
-        farewell = spawn("the last commit to the group", self._commit_to_group())
+        farewell = spawn("the last commit to the group", self._chores.commit_to_group())
         await asyncio.wait([farewell], timeout=FAREWELL_S)
         # Before the tasks: what is folded cannot be committed until its requests left.
         await self._drop(list(self._owned))
@@ -169,7 +171,7 @@ class CoordinatorHost:
         return [
             self._connected.outbox.look("sending requests"),
             Look("the deadline watch", todo=1, stands=self._watch.turns),
-            Look("the housekeeping", todo=1, stands=self._chores),
+            Look("the housekeeping", todo=1, stands=self._chores.turns),
             *(x for each in self._owned.values() for x in each.looks(ends, consumer)),
         ]
 
@@ -177,7 +179,7 @@ class CoordinatorHost:
         """Producers of partitions, and what they share; see `Host`."""
         shared = {} if self._clients is None else self._clients.by_name()
         return shared | {
-            f"partition {number}'s producer": owned.producer
+            f"partition {number}'s producer": owned.writer.producer
             for number, owned in self._owned.items()
         }
 
@@ -188,12 +190,22 @@ class CoordinatorHost:
             return
         self._clients = await Clients.start(self._settings)
         self._origins = await Origins.begin(self._clients.monitor, self._topics)
+        self._hanging = HangingTransactions(
+            self._clients.monitor,
+            [
+                TopicPartition(topic.name, number)
+                for topic in self._topics.of_transactions()
+                for number in range(topic.partitions)
+            ],
+            lambda: [(x.writer, x.task.commit) for x in self._owned.values()],
+        )
         self._background = [
             spawn("sending requests", self._clients.outbox.run()),
             spawn("sending events", self._clients.events.run()),
             spawn("the deadline watch", self._watch.run()),
             spawn("the watch over topics", self._origins.run()),
-            spawn("the housekeeping", self._housekeep()),
+            spawn("the housekeeping", self._chores.run()),
+            spawn("the watch over transactions", self._hanging.run()),
         ]
 
     @property
@@ -207,6 +219,12 @@ class CoordinatorHost:
         if self._origins is None:
             raise RuntimeError("nothing has been assigned yet")
         return self._origins
+
+    @property
+    def _watched(self) -> HangingTransactions:
+        if self._hanging is None:
+            raise RuntimeError("nothing has been assigned yet")
+        return self._hanging
 
     async def _whole(self, assigned: frozenset[TP]) -> set[int]:
         """The partitions of which all sources are ours.
@@ -236,25 +254,27 @@ class CoordinatorHost:
 
     async def _open(self, numbers: set[int]) -> int:
         new = {number: self._prepare(number) for number in numbers}
-        producers = [owned.producer for owned in new.values()]
+        writers = [owned.writer for owned in new.values()]
+        changelog = self._topics.changelog.name
         try:
             # Fence: the former owners can commit no more.
-            await asyncio.gather(*[producer.start() for producer in producers])
+            await asyncio.gather(*[self._watched.fence(writer) for writer in writers])
             await self._known.open(numbers)
+            logs = [TopicPartition(changelog, number) for number in numbers]
+            await self._watched.clear(writers, logs)
             tables = {number: owned.state.tables for number, owned in new.items()}
             for number, each in tables.items():
                 each.stamps = self._known.stamps(number)
-            changelog = self._topics.changelog.name
             rows = await replay(self._settings, changelog, tables) if new else 0
         except BaseException:
-            await asyncio.gather(*[producer.stop() for producer in producers])
+            await asyncio.gather(*[writer.producer.stop() for writer in writers])
             raise
         self._owned |= new
         return rows
 
     def _prepare(self, number: int) -> Owned:
-        app_id = self._settings.coordinator_app_id
-        producer = transactional_producer(self._settings, f"{app_id}-{number}")
+        transactional_id = f"{self._settings.coordinator_app_id}-{number}"
+        producer = transactional_producer(self._settings, transactional_id)
         state = PartitionState(number, self._terms)
         commit = GroupCommit(
             producer,
@@ -270,7 +290,7 @@ class CoordinatorHost:
             clock=now_ms,
             throttle=lambda plans, others: self._throttle(number, plans, others),
         )
-        return Owned(producer, state, task)
+        return Owned(Writer(producer, transactional_id), state, task)
 
     async def _offsets(self, assigned: frozenset[TP]) -> dict[TP, int]:
         positions = {
@@ -360,40 +380,3 @@ class CoordinatorHost:
         if self._live is None:
             return []
         return [owned.task for owned in self._owned.values()]
-
-    # -- chores
-
-    async def _housekeep(self) -> None:
-        last = time.monotonic()
-        while True:
-            await asyncio.sleep(GROUP_COMMIT_S)
-            self._chores += 1
-            if self._live is None:
-                continue
-            await self._commit_to_group()
-            if time.monotonic() - last >= HOUSEKEEPING_S:
-                last = time.monotonic()
-                for task in self.live_tasks():
-                    task.housekeep(self._read_by(task))
-
-    def _read_by(self, task: PartitionTask) -> dict[str, int]:
-        """How far topics are read of which every record is folded."""
-        consumer = self._consumer()
-        tps = [TP(topic, task.state.partition) for topic in task.next]
-        return {
-            tp.topic: consumer.read_to(tp)
-            for tp in tps
-            if task.next[tp.topic] >= consumer.handed.get(tp, 0)
-        }
-
-    async def _commit_to_group(self) -> None:
-        """Commit the positions to the group as well: only lag monitors read them."""
-        offsets = {
-            TP(topic, number): offset
-            for number, owned in self._owned.items()
-            for topic, offset in owned.task.commit.committed.items()
-        }
-        try:
-            await self._consumer().commit_offsets(offsets)
-        except Exception as exc:  # noqa: BLE001 - only lag monitors miss them
-            logger.info("group offsets were not committed: %s", exc)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from aiokafka import AIOKafkaProducer
 from faust.types import TP
 
 from agents.coordinator import PartitionState
 from streams.runtime.delivery import ChunkConsumer, reached
+from streams.runtime.hanging import Writer
 from streams.runtime.host import LogEnds
 from streams.runtime.partition import PartitionTask
 from streams.runtime.progress import Look
@@ -16,16 +16,16 @@ from streams.runtime.progress import Look
 
 @dataclass(slots=True)
 class Owned:
-    """A partition that this process owns, and the producer that fences it."""
+    """A partition that this process owns, and what fences and commits it."""
 
-    producer: AIOKafkaProducer
+    writer: Writer
     state: PartitionState
     task: PartitionTask
 
     async def close(self) -> None:
         """Commit what is folded and let the partition go."""
         await self.task.quiesce()
-        await self.producer.stop()
+        await self.writer.producer.stop()
 
     def looks(self, ends: LogEnds, consumer: ChunkConsumer) -> list[Look]:
         """Look at its sources, and at its commits."""

@@ -23,11 +23,13 @@ from schemas.steps import StepRequest, StepSucceeded
 from streams.apps import coordinator_terms
 from streams.config import Settings
 from streams.runtime import (
+    chores,
     clients,
     commit,
     coordinator,
     exits,
     halts,
+    hanging,
     origins,
     replay,
     watch,
@@ -36,6 +38,7 @@ from streams.runtime import (
 from streams.runtime.coordinator import CoordinatorHost
 from streams.runtime.outcomes import OutcomeSender
 from streams.runtime.producers import Entry
+from streams.runtime.transactions import NOBODY
 from streams.runtime.worker import WorkerHost
 from streams.topics import Topics, partition_of
 from tests.simulation.broker import Broker
@@ -273,6 +276,8 @@ class World:
         while self.loop.time() < END_S:
             await asyncio.sleep(3)
             if self._have_ended():
+                for consumer in self.live.values():
+                    consumer.process.fuse = 0  # else there may be no time to take over
                 await asyncio.sleep(22)  # pauses end, housekeeping passes markers
                 return
 
@@ -316,12 +321,23 @@ def _exit(world: World) -> Any:
     return leave
 
 
+async def _nothing_known(_client: Any, _transactional_id: str) -> Any:
+    return NOBODY
+
+
+async def _nothing_hidden(_client: Any, _tps: Any) -> list[Any]:
+    """No partition of the simulated broker is ever without a leader."""
+    return []
+
+
 def _patch(patch: pytest.MonkeyPatch, world: World) -> None:
     """Put the simulation in the place of the broker, the clocks and the exit."""
     broker, loop = world.broker, world.loop
     clock = SimpleNamespace(monotonic=loop.time, time=lambda: now_ms() / 1000)
-    for module in (commit, coordinator, worker):
+    for module in (chores, commit, coordinator, hanging, worker):
         patch.setattr(module, "time", clock)
+    patch.setattr(hanging, "last_transaction", _nothing_known)
+    patch.setattr(hanging, "hidden_logs", _nothing_hidden)
     patch.setattr(coordinator, "now_ms", now_ms)
     patch.setattr(watch, "TICK_S", 0.1)
     patch.setattr(origins, "LOOK_S", 1e6)

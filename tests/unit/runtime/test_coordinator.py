@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -12,11 +13,13 @@ from agents.effects import Outgoing
 from streams.apps import coordinator_terms
 from streams.config import Settings
 from streams.runtime import coordinator as module
+from streams.runtime import hanging
 from streams.runtime.clients import Clients
 from streams.runtime.coordinator import CoordinatorHost
 from streams.runtime.exits import spawn
 from streams.runtime.locator import Locator
 from streams.runtime.outbox import Outbox
+from streams.runtime.transactions import NOBODY, LastTransaction
 from streams.topics import Topics, partition_of
 from tests.unit.coordinator.bench import Source, steps, submission
 from tests.unit.runtime.test_commit import SlowProducer, settle
@@ -61,6 +64,10 @@ class Consumer:
     async def commit_offsets(self, offsets: Mapping[TP, int]) -> None: ...
 
 
+async def _nothing_known(_client: Any, _transactional_id: str) -> LastTransaction:
+    return NOBODY
+
+
 class Rig:
     """A host that owns a partition, over producers that do as the test says."""
 
@@ -84,6 +91,9 @@ class Rig:
             outboxes[1],
             cast(Any, Producer()),
         )
+        monkeypatch.setattr(hanging, "last_transaction", _nothing_known)
+        monitor = cast(Any, SimpleNamespace(_client=None))
+        self.host._hanging = hanging.HangingTransactions(monitor, [], list)
         for outbox in outboxes:
             self.host._background.append(spawn("sending", outbox.run()))
 
@@ -225,7 +235,7 @@ def test_what_is_handed_out_but_not_folded_is_not_passed_by(
         plans, outcomes, _ = (TP(topic, 3) for topic in INPUTS)
         rig.consumer.handed = {plans: 1, outcomes: 0}
         rig.consumer.read = {plans: 1, outcomes: 1}
-        read = rig.host._read_by(rig.host._owned[3].task)
+        read = rig.host._chores.read_by(rig.host._owned[3].task)
         assert plans.topic not in read
         assert read[outcomes.topic] == 1
 
