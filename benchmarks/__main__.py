@@ -6,6 +6,7 @@ import typer
 
 from benchmarks.comparing.command import compare
 from benchmarks.folding.command import folding
+from benchmarks.overload.command import overload
 from benchmarks.peers.command import peers
 from benchmarks.soak.command import soak
 from benchmarks.speed import speed
@@ -18,6 +19,7 @@ app = typer.Typer(
 app.command("all")(everything)
 app.command()(speed)
 app.command()(soak)
+app.command()(overload)
 app.command()(compare)
 app.command()(takeover)
 app.command()(peers)

@@ -10,7 +10,7 @@ from benchmarks.figures import Figures, Window
 from benchmarks.processes import Usage
 from benchmarks.scenarios import Scenario
 from benchmarks.shapes import Shape
-from benchmarks.submissions import Submission, Template
+from benchmarks.submissions import TERMS, Submission, Template, Terms
 from benchmarks.tracking import Answer, Tracker
 from schemas.codec import DecodeError, decode_fields
 from schemas.results import PlanResult
@@ -70,14 +70,14 @@ class Load:
         self._received = 0
         self._last = 0.0
 
-    async def measure(self, scenario: Scenario) -> Figures:
+    async def measure(self, scenario: Scenario, terms: Terms = TERMS) -> Figures:
         """Runs a scenario: warm-up, the window that counts, and what is left over.
 
         Raises:
             Stuck: plans do not end.
         """
         pace, shape = scenario.pace, scenario.shape
-        template = Template.of(shape, now_ms=time.time_ns() // 1_000_000)
+        template = Template.of(shape, time.time_ns() // 1_000_000, terms=terms)
         await self._submit(template, scenario.in_flight)
         await self._keep_up(template, pace.warm_up_s)
         before, began = self.usages(), time.perf_counter()

@@ -7,7 +7,7 @@ import time
 
 from benchmarks.client import Client
 from benchmarks.shapes import chain
-from benchmarks.submissions import Template
+from benchmarks.submissions import TERMS, Template, Terms
 from benchmarks.tracking import Answer, Tracker
 from benchmarks.waiting import until
 
@@ -18,16 +18,20 @@ TICK_S = 0.02
 class Steady:
     """An open loop of ordinary plans: what stands still does not slow it down."""
 
-    def __init__(self, client: Client, plans_per_s: float) -> None:
+    def __init__(
+        self, client: Client, plans_per_s: float, terms: Terms = TERMS
+    ) -> None:
         self.tracker = Tracker()
         self.latencies: list[tuple[float, float]] = []
         """When each plan that ended was sent, and how many seconds it took."""
         self._client = client
         self._plans_per_s = plans_per_s
+        self._terms = terms
 
     async def send(self) -> None:
         """Submits plans until it is cancelled."""
-        template = Template.of(SHAPE, now_ms=time.time_ns() // 1_000_000)
+        now_ms = time.time_ns() // 1_000_000
+        template = Template.of(SHAPE, now_ms, terms=self._terms)
         began, sent = time.perf_counter(), 0
         while True:
             due = int((time.perf_counter() - began) * self._plans_per_s)
