@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from agents import dispatch, nested
 from agents.core import admission, outcome
+from agents.core.deadlines import plan_limit
 from agents.core.events import ParentEnded
 from agents.core.folding import begin
 from agents.core.progress import PlanProgress
@@ -15,6 +16,7 @@ from agents.core.terms import PlanTerms
 from agents.dead_letters import weight_of
 from agents.effects import Outgoing, SourceRecord
 from agents.publication import Execution
+from agents.references import environment_reference
 from agents.tables import plan_key
 from schemas import codec
 from schemas.context import PlanSubmission
@@ -131,14 +133,19 @@ def _open(
     terms = PlanTerms.of(submission)
     progress = PlanProgress(terms, now)
     key = plan_key(terms.plan_id)
+    _, ends_at = plan_limit(terms, now)
+    environment_at = environment_reference(
+        record, submission.environment, ends_at, now, state.terms.references
+    )
     row = {
         "execution_id": terms.execution_id,
         "admitted_at": now,
         "submission": record.value,
+        "environment_at": environment_at,
     }
     state.tables.put_plan(key, codec.encode_row(PlanRow, row))
     nested.adopt(state.tables, key, reading.parent)
-    plan = state.opened(key, submission, progress)
+    plan = state.opened(key, submission, progress, environment_at)
     dispatch.arm_plan_limit(state, plan)
     lost = nested.take_orphan(state.tables, key, reading.parent)
     if lost is None:

@@ -17,9 +17,10 @@ from agents.deadlines import DeadlineHeap, fold_command
 from agents.dispatch import carry_out
 from agents.effects import Effects, SourceRecord
 from agents.open_plans import OpenPlan, OpenPlans
+from agents.references import ReferenceTerms
 from agents.tables import Tables, plan_key
 from schemas import codec
-from schemas.context import PlanSubmission
+from schemas.context import PlanSubmission, SubmissionReference
 from schemas.rows import RegistryRow
 
 MAX_CRASHES = 2
@@ -39,6 +40,7 @@ class CoordinatorTerms:
         max_request_bytes: the largest record, framed, that every topic takes.
         max_plans_in_flight: open plans beyond which new ones wait in their topic.
         registry_retention_ms: how long ended plans are remembered; 0 is for ever.
+        references: when requests refer to an environment rather than carry it.
     """
 
     plans_topic: str
@@ -54,6 +56,7 @@ class CoordinatorTerms:
     max_plans_in_flight: int = 10_000
     max_deliveries: int = 3
     registry_retention_ms: int = 7 * 86_400_000
+    references: ReferenceTerms = field(default_factory=ReferenceTerms)
 
 
 class PartitionState:
@@ -134,10 +137,14 @@ class PartitionState:
         return self._open.execution_id(key)
 
     def opened(
-        self, key: bytes, submission: PlanSubmission, progress: PlanProgress
+        self,
+        key: bytes,
+        submission: PlanSubmission,
+        progress: PlanProgress,
+        environment_at: SubmissionReference | None,
     ) -> OpenPlan:
         """Keep a plan that was just admitted."""
-        return self._open.add(key, submission, progress, self.now)
+        return self._open.add(key, submission, progress, environment_at, self.now)
 
     def advance_plan(
         self, plan: OpenPlan, event: Event, now: int, result: str | None = None

@@ -93,6 +93,7 @@ def _request_step(
         "user_id": execution.user_id,
         "request_id": execution.request_id,
         "correlation_context": execution.correlation_context,
+        "environment_at": plan.environment_at,
     }
     queue = state.terms.routes.get(action, DEFAULT_QUEUE)
     value = codec.encode_fields(StepRequest, fields, state.terms.format)

@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from agents.alarms import Alarm
+from agents.environments import Environments, ReadSubmission
 from agents.execution import Conditions
 from agents.failures import Failure
 from agents.halts import Halts
@@ -45,6 +46,7 @@ class EngineSettings:
         max_leaked: Handlers that swallowed their cancellation; one more is fatal.
         max_halts: Halted executions that are remembered.
         max_warnings: Warnings of one attempt; more are dropped.
+        environment_bytes: Memory for environments that requests refer to.
         blocked_warn: A handler that blocks the event loop this long is named.
         blocked_limit: A handler that blocks the event loop this long is fatal.
         exit_when_frozen: Whether a handler that holds the interpreter's lock half as
@@ -64,6 +66,7 @@ class EngineSettings:
     max_leaked: int = 16
     max_halts: int = 100_000
     max_warnings: int = 100
+    environment_bytes: int = 64 * 1024 * 1024
     blocked_warn: float = 1.0
     blocked_limit: float = 30.0
     exit_when_frozen: bool = False
@@ -119,6 +122,7 @@ class StepEngine:
         sink: Where outcomes go.
         settings: See `EngineSettings`.
         worker: This worker's name, for diagnostics.
+        read: Reads the submissions whose environments requests refer to.
         fatal: Called when the worker cannot go on, with the reason, from any thread.
         on_room: Called when requests are welcome again after `room` was 0.
         submit: Where child plans go; without it `execute_plan` has no handler (R39).
@@ -132,6 +136,7 @@ class StepEngine:
         settings: EngineSettings,
         worker: str,
         *,
+        read: ReadSubmission,
         fatal: Callable[[str], None] = log.critical,
         on_room: Callable[[], None] = _nothing,
         submit: Submit | None = None,
@@ -144,6 +149,7 @@ class StepEngine:
         self._has_failed = False
         self._clock = clock
         self._reporter = Reporter(sink, worker, clock, self._fatal, submit)
+        self._environments = Environments(read, settings.environment_bytes)
         self._window = Window(settings.window, on_room)
         self._halts = Halts(settings.max_halts)
         self._async = Lane(settings.concurrency)
@@ -177,6 +183,7 @@ class StepEngine:
             clock=self._clock,
             settle=self._settle,
             call_in_child=self._children.call,
+            environments=self._environments,
             announce_after=settings.announce_after,
             grace=settings.grace,
             slack=settings.deadline_slack,

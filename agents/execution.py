@@ -10,6 +10,7 @@ from typing import Any
 
 from agents.alarms import Alarm
 from agents.context import StepContext
+from agents.environments import Environments
 from agents.failures import Failure, failure_of
 from agents.reporting import Reporter
 from agents.scheduling import Lane, Ticket
@@ -25,6 +26,7 @@ class Conditions:
         clock: This machine's time, Unix milliseconds.
         settle: Marks requests as finished.
         call_in_child: Makes an attempt of a plain function, and returns its result.
+        environments: What requests refer to that carry no environment.
         announce_after: Seconds after which a running attempt is announced.
         grace: Seconds that a cancelled handler may take to end (R30).
         slack: Seconds past its plan's deadline after which an attempt is cancelled,
@@ -39,6 +41,7 @@ class Conditions:
     clock: Callable[[], int]
     settle: Callable[[list[Ticket]], None]
     call_in_child: Callable[[Attempt], Coroutine[Any, Any, str]]
+    environments: Environments
     announce_after: float
     grace: float
     slack: float
@@ -193,6 +196,10 @@ class Attempt:
             self._succeed(result)
 
     async def _call(self) -> str:
+        if self.request["environment_at"] is not None:
+            # A part of the wait for the handler: only the plan's limits hold (R10).
+            environments = self._conditions.environments
+            self.request["environment"] = await environments.find(self.request)
         if not self.handler.is_async:
             return await self._conditions.call_in_child(self)
         step = StepContext(self.request, self.warn, self.seconds_left)

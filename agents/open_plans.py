@@ -21,7 +21,7 @@ from agents.core.terms import PlanTerms
 from agents.publication import Execution
 from agents.tables import Tables
 from schemas import codec
-from schemas.context import PlanSubmission
+from schemas.context import PlanSubmission, SubmissionReference
 from schemas.rows import PlanRow, StepRow
 
 KEPT = 1000
@@ -48,6 +48,8 @@ class OpenPlan:
     """By step number; likewise the payloads."""
     payloads: tuple[str, ...]
     environment: Mapping[str, str]
+    """Empty when requests refer to it."""
+    environment_at: SubmissionReference | None
     priority: int
     ends_at: int
     """When the earlier of its limits ends it, Unix ms."""
@@ -66,10 +68,16 @@ class OpenPlans:
         """The longest unused first."""
 
     def add(
-        self, key: bytes, submission: PlanSubmission, progress: PlanProgress, now: int
+        self,
+        key: bytes,
+        submission: PlanSubmission,
+        progress: PlanProgress,
+        environment_at: SubmissionReference | None,
+        now: int,
     ) -> OpenPlan:
         """Take in a plan that was just admitted."""
-        return self._keep(_open(self._tables, key, submission, progress), now)
+        plan = _open(self._tables, key, submission, progress, environment_at)
+        return self._keep(plan, now)
 
     def find(self, key: bytes, now: int) -> OpenPlan | None:
         """The open plan of a key, built from its rows if it must be."""
@@ -121,11 +129,17 @@ def _built(tables: Tables, key: bytes, row: bytes) -> OpenPlan:
     rows = [(number, codec.decode_row(StepRow, each)) for number, each in steps]
     size = sum(len((row["result"] or "").encode()) for _, row in rows)
     progress = restore(terms, fields["admitted_at"], rows, size)
-    return _open(tables, key, submission, progress)
+    at = fields["environment_at"]
+    reference = None if at is None else SubmissionReference(**at)
+    return _open(tables, key, submission, progress, reference)
 
 
 def _open(
-    tables: Tables, key: bytes, submission: PlanSubmission, progress: PlanProgress
+    tables: Tables,
+    key: bytes,
+    submission: PlanSubmission,
+    progress: PlanProgress,
+    environment_at: SubmissionReference | None,
 ) -> OpenPlan:
     terms, plan = progress.terms, submission.plan
     _, ends_at = plan_limit(terms, progress.admitted_at)
@@ -146,7 +160,8 @@ def _open(
         execution,
         tuple([step.action for step in plan.steps]),
         tuple([step.payload for step in plan.steps]),
-        submission.environment,
+        submission.environment if environment_at is None else {},
+        environment_at,
         plan.priority,
         ends_at,
     )

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from schemas.opaque import JsonText
 from schemas.plan import Plan
-from schemas.record import Instant, Record, Uuid4
+from schemas.record import Count, Instant, Record, Uuid4
 
 
 class PlanSubmission(Record):
@@ -23,3 +23,10 @@ class PlanSubmission(Record):
     user_id: str | None = None
     request_id: str | None = None
     correlation_context: dict[str, str] | None = None
+
+
+class SubmissionReference(Record):
+    """Where a submission lies on the plans topic; it is there until its plan ends."""
+
+    partition: Count
+    offset: Count

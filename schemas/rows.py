@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from schemas.context import SubmissionReference
 from schemas.errors import ExecutionError
 from schemas.opaque import JsonText
 from schemas.record import Count, Instant, Items, Record, Uuid4
@@ -19,6 +20,8 @@ class PlanRow(Record):
     admitted_at: Instant
     submission: bytes
     """The submission's record value, untouched."""
+    environment_at: SubmissionReference | None = None
+    """What step requests say in place of the environment, when that is large."""
 
 
 class StepRow(Record):

@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
+from schemas.context import SubmissionReference
 from schemas.errors import ExecutionError
 from schemas.opaque import JsonObject, JsonText
 from schemas.record import Count, Instant, Int64, Millis, Positive, Record, Uuid4
@@ -23,6 +24,7 @@ class StepRequest(Record):
     action: str
     payload: JsonObject
     environment: dict[str, JsonText]
+    """Empty when `environment_at` says where it is."""
     timeout_ms: Positive | None
     """The step's own limit; null when it inherits the plan's (R31)."""
     deadline_ms: Instant
@@ -32,6 +34,8 @@ class StepRequest(Record):
     user_id: str | None
     request_id: str | None
     correlation_context: dict[str, str] | None
+    environment_at: SubmissionReference | None = None
+    """The submission whose environment it is, when that is too large to be copied."""
 
 
 class StepReference(Record):

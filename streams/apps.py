@@ -12,7 +12,9 @@ from faust.types import TP
 from agents.coordinator import CoordinatorTerms
 from agents.discovery import discover, find_callable
 from agents.engine import EngineSettings, StepEngine
+from agents.environments import ReadSubmission
 from agents.error_calls import ErrorCalls
+from agents.references import ReferenceTerms
 from schemas.codec import Format
 from streams.bootstrap import require
 from streams.config import Settings
@@ -66,12 +68,13 @@ def create_worker(settings: Settings, handler_modules: Sequence[str]) -> HostedA
     instance = settings.instance_id("worker", _slot(settings, app_id))
     app = _app(settings, app_id, instance)
 
-    def make_engine(sender: OutcomeSender) -> StepEngine:
+    def make_engine(sender: OutcomeSender, read: ReadSubmission) -> StepEngine:
         return StepEngine(
             registry,
             sender,
             _engine_settings(settings),
             worker=instance,
+            read=read,
             submit=sender.submit,
             fatal=die,
             on_room=lambda: host.on_room(),  # noqa: PLW0108 - there is no host yet
@@ -157,6 +160,9 @@ def coordinator_terms(settings: Settings, topics: Topics) -> CoordinatorTerms:
         max_plans_in_flight=settings.max_plans_in_flight,
         max_deliveries=settings.max_deliveries,
         registry_retention_ms=settings.registry_retention_ms,
+        references=ReferenceTerms(
+            settings.max_inline_environment_bytes, settings.retention_ms
+        ),
     )
 
 

@@ -160,6 +160,10 @@ class Settings(BaseSettings):
     batch must fit: what a topic refuses could never be committed.
     """
     max_step_result_bytes: Positive = 262_144
+    max_inline_environment_bytes: Annotated[int, Field(ge=0)] = 16_384
+    """The largest environment that is copied into each of its plan's step requests.
+
+    Requests refer to a larger one: workers read it where the plan was submitted."""
     max_plans_in_flight: Positive = 10_000
     """Open plans of one partition, beyond which its plans wait in their topic."""
     max_deliveries: Positive = 3

@@ -16,6 +16,7 @@ from faust.types import TP
 from agents.core.admission import RejectReason
 from agents.dead_letters import dead_letter
 from agents.engine import Held, StepEngine
+from agents.environments import ReadSubmission
 from agents.nested import depth_of
 from agents.scheduling import Partition, Position
 from agents.submitting import REQUEST_DEPTH
@@ -31,6 +32,7 @@ from streams.runtime.outbox import Outbox
 from streams.runtime.outcomes import OutcomeSender
 from streams.runtime.producers import Entry, doubt_silence, idempotent_producer
 from streams.runtime.progress import Look
+from streams.runtime.submission_reader import SubmissionReader
 from streams.topics import Topics
 
 logger = logging.getLogger("planstream.worker")
@@ -40,7 +42,7 @@ LAST_S = 1.0
 COMMIT_S = 0.5
 """How often offsets are committed: what a killed worker may run again."""
 
-MakeEngine = Callable[[OutcomeSender], StepEngine]
+MakeEngine = Callable[[OutcomeSender, ReadSubmission], StepEngine]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +54,13 @@ class _Parts:
     outbox: Outbox
     monitor: AIOKafkaConsumer
     halts: HaltReader
+    submissions: SubmissionReader
 
     async def stop(self) -> None:
         await self.producer.stop()
         await self.monitor.stop()
         await self.halts.stop()
+        await self.submissions.stop()
 
 
 class WorkerHost:
@@ -65,7 +69,8 @@ class WorkerHost:
     Args:
         settings: of this process.
         topics: the installation's topics.
-        make_engine: builds the engine over the sender of outcomes.
+        make_engine: builds the engine over the sender of outcomes, and what reads the
+            submissions that requests refer to.
         consumer: gives the app's consumer, once it is there.
         on_ready: called after each take-over with the partitions that are read.
     """
@@ -188,6 +193,7 @@ class WorkerHost:
         return [
             parts.outbox.look("sending outcomes"),
             Look("reading halts", todo=1, stands=parts.halts.turns),
+            parts.submissions.look("reading submissions"),
             Look("committing offsets", todo=1, stands=self._turns),
             Look("offsets of what is finished", len(self._finished), self._commits),
             Look("starting attempts", load.startable, load.started),
@@ -205,6 +211,7 @@ class WorkerHost:
             "the outcomes' producer": self._parts.producer,
             "the monitor": self._parts.monitor,
             "the halts' consumer": self._parts.halts.consumer,
+            "the submissions' consumer": self._parts.submissions.consumer,
         }
 
     def held(self, asked_for: str) -> Held | None:
@@ -223,14 +230,16 @@ class WorkerHost:
         doubt_silence(monitor._client)
         await monitor.start()
         outbox = Outbox(producer)
-        engine = self._make_engine(OutcomeSender(outbox, settings, topics))
+        submissions = SubmissionReader(settings, topics.plans.name)
+        sender = OutcomeSender(outbox, settings, topics)
+        engine = self._make_engine(sender, submissions.read)
         await engine.start()
         names = [topics.requests[queue].name for queue in settings.queues]
         watch = TopicWatch(monitor, names, EXIT_IN_DOUBT, "Start it again.")
         await watch.begin()
         halts = HaltReader(settings, topics.halts.name, engine.halt)
         await halts.start()
-        self._parts = _Parts(engine, producer, outbox, monitor, halts)
+        self._parts = _Parts(engine, producer, outbox, monitor, halts, submissions)
         self._keep(spawn("sending outcomes", outbox.run()))
         self._keep(spawn("the watch over topics", watch.run()))
         self._keep(spawn("reading halts", halts.run()))

@@ -59,11 +59,13 @@ class MemorySystem:
             self,
             settings,
             "tester",
+            read=self._read,
             fatal=self._fail,
             submit=self.submit,
             clock=loop.now_ms,
         )
         self._inputs: deque[MemoryRecord] = deque()
+        self._submissions: dict[int, bytes | None] = {}
         self._offsets: Counter[str] = Counter()
         self._made: dict[tuple[str, str, int], AttemptMade] = {}
         self._is_folding = False
@@ -113,6 +115,10 @@ class MemorySystem:
         """Take a child plan."""
         return self._put(self._terms.plans_topic, plan_id.encode(), value, headers)
 
+    async def _read(self, _partition: int, offset: int) -> bytes | None:
+        """Give a submission that a request refers to."""
+        return self._submissions.get(offset)
+
     # -- folding
 
     def _put(
@@ -123,6 +129,8 @@ class MemorySystem:
         now = self._loop.now_ms()
         record = MemoryRecord(topic, offset, now, key, value, headers)
         self._inputs.append(record)
+        if topic == self._terms.plans_topic:
+            self._submissions[offset] = value
         if not self._is_folding:
             self._is_folding = True
             self._loop.call_soon(self._fold_all)

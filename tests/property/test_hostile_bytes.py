@@ -173,7 +173,7 @@ def request_with(place: str, piece: bytes) -> bytes:
         "environment": varint(0),
         "timeout_ms": varint(0),
         "times": varint(1) + varint(0) + varint(1),
-        "optional": varint(0) * 3,
+        "optional": varint(0) * 4,
     }
     return header_of(StepRequest) + b"".join({**parts, place: piece}.values())
 

@@ -112,6 +112,11 @@ def reference() -> dict[str, Any]:
     }
 
 
+def submission_reference() -> dict[str, Any]:
+    """Where a submission lies."""
+    return {"partition": 3, "offset": 70_000}
+
+
 def step_request() -> dict[str, Any]:
     """All fields of a step request."""
     return {
@@ -126,6 +131,7 @@ def step_request() -> dict[str, Any]:
         "user_id": "ada",
         "request_id": None,
         "correlation_context": {"trace": "abc"},
+        "environment_at": None,
     }
 
 

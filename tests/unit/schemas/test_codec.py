@@ -44,6 +44,7 @@ from tests.unit.schemas.factories import (
     step_request,
     step_succeeded,
     submission,
+    submission_reference,
     uuid4,
     without,
 )
@@ -68,6 +69,7 @@ def refusal(data: bytes | None, *models: type[Record]) -> DecodeError:
     [
         (PlanSubmission, submission()),
         (StepRequest, step_request()),
+        (StepRequest, step_request() | {"environment_at": submission_reference()}),
         (StepSucceeded, step_succeeded()),
     ],
 )
@@ -280,6 +282,7 @@ def test_rows_hold_bytes() -> None:
         "execution_id": EXECUTION_ID,
         "admitted_at": NOW,
         "submission": bytes(range(256)),
+        "environment_at": submission_reference(),
     }
     assert decode_row(PlanRow, encode_row(PlanRow, row)) == row
 

@@ -52,6 +52,18 @@ def run(*steps: dict[str, Any], **fields: Any) -> Any:
     return PlanTester(actions=ACTIONS).run(plan(*steps, **fields), {"x": 1})
 
 
+def test_a_large_environment_is_found() -> None:
+    """Requests refer to it; a handler sees no difference."""
+
+    async def measure(step: StepContext) -> int:
+        return len(step.environment["x"])
+
+    tester = PlanTester(actions={"measure": measure})
+    steps = [{"id": name, "action": "measure"} for name in ("a", "b")]
+    found = tester.run(plan(*steps), {"x": "y" * 100_000})
+    assert {found.value("a"), found.value("b")} == {100_000}
+
+
 def test_sleeping_takes_no_time() -> None:
     """A handler that sleeps for a minute is done at once, a minute later."""
     began = time.monotonic()

@@ -130,15 +130,27 @@ class Bench:
         self.fatal: list[str] = []
         self.rooms: list[int] = []
         self.offset = 0
+        self.submissions: dict[tuple[int, int], bytes] = {}
+        self.reads: list[tuple[int, int]] = []
+        self.is_away = False
         self.engine = StepEngine(
             registry,
             self.sink,
             settings,
             "worker-1",
+            read=self.read,
             submit=self.sink.submit,
             fatal=self.fatal.append,
             on_room=lambda: self.rooms.append(self.engine.room()),
         )
+
+    async def read(self, partition: int, offset: int) -> bytes | None:
+        """Gives a submission from memory, unless the broker is away."""
+        self.reads.append((partition, offset))
+        await asyncio.sleep(0.01)
+        while self.is_away:
+            await asyncio.sleep(0.01)
+        return self.submissions.get((partition, offset))
 
     def offer(
         self,
@@ -203,6 +215,7 @@ def request(action: str, payload: object = None, **fields: Any) -> dict[str, Any
         "user_id": None,
         "request_id": None,
         "correlation_context": None,
+        "environment_at": None,
     }
     given.update(fields)
     _, decoded = codec.decode_fields(

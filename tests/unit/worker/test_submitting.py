@@ -202,11 +202,15 @@ async def test_a_submission_that_cannot_be_sent_is_fatal() -> None:
         assert b.sink.failed == []
 
 
+async def nothing(_partition: int, _offset: int) -> None:
+    """There are no submissions here."""
+
+
 @in_loop
 async def test_an_engine_without_a_way_to_submit_has_no_such_handler() -> None:
     """R23: it says so, as for any action it does not know."""
     sink = MemorySink()
-    engine = StepEngine({}, sink, EngineSettings(), "w")
+    engine = StepEngine({}, sink, EngineSettings(), "w", read=nothing)
     await engine.start()
     engine.offer(
         Position(TOPIC, 0, 0), request("execute_plan", payload()), 0, redelivered=False
