@@ -125,6 +125,10 @@ class Consumer:
     def seek(self, tp: TopicPartition, offset: int) -> None:
         self._at[tp] = offset
 
+    def pause(self, *tps: TopicPartition) -> None:
+        for tp in tps:
+            del self._at[tp]
+
     async def position(self, tp: TopicPartition) -> int:
         return self._at[tp]
 

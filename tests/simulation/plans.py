@@ -188,6 +188,7 @@ def registry(runs: list[Ran], process: Any) -> Registry:
     async def noted(step: StepContext, seconds: float) -> dict[str, Any]:
         ran = Ran(step.plan_id, step.step_id, step.attempt, process, loop.time())
         runs.append(ran)
+        assert dict(step.environment) in ({"where": "here"}, {"where": "there"})
         try:
             await asyncio.sleep(seconds)
         finally:

@@ -6,14 +6,18 @@ from hashlib import sha256
 import pytest
 
 from agents import open_plans
+from schemas import codec
+from schemas.steps import StepRequest
 from tests.simulation.checks import broken
-from tests.simulation.world import World, simulate
+from tests.simulation.world import REQUESTS, World, simulate
 
 RUNS = int(os.environ.get("PLANSTREAM_SIM_RUNS", "2000"))
 SEED = os.environ.get("PLANSTREAM_SIM_SEED")
 STALLED_RUNS = RUNS // 8
 STALLS = "stalls:"
 """Before the seed of a run in which commits are held back."""
+REFERENCES = "references:"
+"""Before the seed of a run in which requests refer to their environments."""
 BATCH = 50
 """Seeds in a test: so many take seconds."""
 HASH_SEEDS = ("1", "2")
@@ -52,12 +56,36 @@ def test_promises_are_kept_when_commits_stall(first: int) -> None:
         assert not found, report(f"{STALLS}{seed}", found, world)
 
 
+@pytest.mark.skipif(SEED is not None, reason="one seed is to be replayed")
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("first", range(0, STALLED_RUNS, BATCH))
+def test_promises_are_kept_when_requests_refer(first: int) -> None:
+    """Workers read each environment from the plans topic; handlers find it there."""
+    for seed in range(first, min(first + BATCH, STALLED_RUNS)):
+        world = simulate(seed, with_references=True)
+        found = broken(world)
+        assert not found, report(f"{REFERENCES}{seed}", found, world)
+        assert refer(world)
+
+
+def refer(world: World) -> bool:
+    """Whether all requests, if there are any, refer to their environments."""
+    requests = [
+        codec.decode_fields(record.value, StepRequest)[1]
+        for record in world.broker.committed(REQUESTS.name)
+    ]
+    return all(each["environment_at"] and not each["environment"] for each in requests)
+
+
 @pytest.mark.skipif(SEED is None, reason="PLANSTREAM_SIM_SEED names a seed to replay")
 def test_a_seed_is_replayed() -> None:
     """The run of PLANSTREAM_SIM_SEED, by itself."""
     name = SEED or "0"
-    seed = int(name.removeprefix(STALLS))
-    world = simulate(seed, with_stalls=name.startswith(STALLS))
+    world = simulate(
+        int(name.rpartition(":")[2]),
+        with_stalls=name.startswith(STALLS),
+        with_references=name.startswith(REFERENCES),
+    )
     found = broken(world)
     assert not found, report(name, found, world)
 

@@ -9,7 +9,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,6 +18,8 @@ from faust.types import TP
 
 from agents import reporting
 from agents.engine import EngineSettings, StepEngine
+from agents.environments import ReadSubmission
+from agents.references import ReferenceTerms
 from schemas import codec
 from schemas.steps import StepRequest, StepSucceeded
 from streams.apps import coordinator_terms
@@ -32,6 +34,7 @@ from streams.runtime import (
     hanging,
     origins,
     replay,
+    submission_reader,
     watch,
     worker,
 )
@@ -72,6 +75,8 @@ class World:
     dice: random.Random
     with_stalls: bool = False
     """Whether commits are held back, and what was folded meanwhile is lost."""
+    with_references: bool = False
+    """Whether requests refer to their environments, however small."""
     made: dict[str, Made] = field(default_factory=dict)
     sent: list[tuple[str, bytes]] = field(default_factory=list)
     runs: list[Ran] = field(default_factory=list)
@@ -95,6 +100,8 @@ class World:
 
     def _coordinator(self, consumer: GroupConsumer) -> CoordinatorHost:
         terms = coordinator_terms(SETTINGS, TOPICS)
+        if self.with_references:
+            terms = replace(terms, references=ReferenceTerms(max_inline_bytes=0))
         return CoordinatorHost(
             SETTINGS, TOPICS, terms, _giving(consumer), lambda _: None
         )
@@ -103,12 +110,13 @@ class World:
         process = consumer.process
         handlers = registry(self.runs, process)
 
-        def make_engine(sender: OutcomeSender) -> StepEngine:
+        def make_engine(sender: OutcomeSender, read: ReadSubmission) -> StepEngine:
             return StepEngine(
                 handlers,
                 sender,
                 EngineSettings(concurrency=8, is_watched=False),
                 process.name,
+                read=read,
                 fatal=exits.die,
                 submit=sender.submit,
                 clock=now_ms,
@@ -356,7 +364,7 @@ def _patch(patch: pytest.MonkeyPatch, world: World) -> None:
     def consumer(**options: Any) -> Consumer:
         return Consumer(broker, options.get("isolation_level", ""))
 
-    for each in (clients, halts, replay, worker):
+    for each in (clients, halts, replay, submission_reader, worker):
         patch.setattr(each, "AIOKafkaConsumer", consumer)
     for each in (clients, worker):
         patch.setattr(each, "idempotent_producer", lambda _: Producer(broker))
@@ -367,13 +375,18 @@ def _patch(patch: pytest.MonkeyPatch, world: World) -> None:
 
 
 def simulate(
-    seed: int, plans: int = 4, faults: int = 7, *, with_stalls: bool = False
+    seed: int,
+    plans: int = 4,
+    faults: int = 7,
+    *,
+    with_stalls: bool = False,
+    with_references: bool = False,
 ) -> World:
     """Run a seed; what it leaves behind is the same every time."""
     loop = SimLoop()
     loop.set_exception_handler(lambda *_: None)
     dice = random.Random(seed)
-    world = World(seed, loop, Broker(loop, dice), dice, with_stalls)
+    world = World(seed, loop, Broker(loop, dice), dice, with_stalls, with_references)
     with pytest.MonkeyPatch.context() as patch, _silence():
         _patch(patch, world)
         try:
