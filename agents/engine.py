@@ -284,11 +284,16 @@ class StepEngine:
             sum(is_of(each.fields) for each in tickets if not each.settled),
         )
 
-    def halt(self, execution_id: str) -> None:
-        """Cancels an execution's attempts, and drops its requests, later ones too."""
-        self._halts.add(execution_id)
-        self._settle(self._take_back(lambda each: each.step[0] == execution_id))
-        self._running.halt(execution_id)
+    def halt(self, *execution_ids: str) -> None:
+        """Cancels executions' attempts, and drops their requests, later ones too.
+
+        All that waits is looked through once, however many there are.
+        """
+        for each in execution_ids:
+            self._halts.add(each)
+        halted = set(execution_ids)
+        self._settle(self._take_back(lambda each: each.step[0] in halted))
+        self._running.halt(halted)
 
     def revoke(self, partitions: set[Partition]) -> None:
         """Drops the waiting requests of partitions; what runs of them is answered."""

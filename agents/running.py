@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from functools import partial
 from typing import Any
 
@@ -76,10 +76,10 @@ class Running:
             current.followers.append(ticket)
             current.abandon()
 
-    def halt(self, execution_id: str) -> None:
-        """Cancels the attempts of an execution."""
+    def halt(self, execution_ids: Set[str]) -> None:
+        """Cancels the attempts of executions."""
         for attempt in tuple(self._attempts):
-            if attempt.step[0] == execution_id:
+            if attempt.step[0] in execution_ids:
                 followers, attempt.followers = attempt.followers, []
                 self._conditions.settle(followers)
                 attempt.abandon()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import TopicPartition
@@ -21,7 +22,7 @@ class HaltReader:
     """Follows the whole topic without a group, as every step worker must see it all."""
 
     def __init__(
-        self, settings: Settings, topic: str, halt: Callable[[str], None]
+        self, settings: Settings, topic: str, halt: Callable[..., None]
     ) -> None:
         self._consumer = AIOKafkaConsumer(
             **settings.connection(),
@@ -60,12 +61,12 @@ class HaltReader:
     async def _read(self, timeout_ms: int) -> None:
         self.turns += 1
         for records in (await self._consumer.getmany(timeout_ms=timeout_ms)).values():
-            for record in records:
-                try:
-                    halted = codec.decode(record.value, ExecutionHalted)
-                except codec.DecodeError as error:
-                    logger.warning(
-                        "halts at %d is unreadable: %s", record.offset, error
-                    )
-                else:
-                    self._halt(halted.execution_id)
+            # At once: each time all requests that wait are looked through.
+            self._halt(*self._executions(records))
+
+    def _executions(self, records: Iterable[Any]) -> Iterator[str]:
+        for record in records:
+            try:
+                yield codec.decode(record.value, ExecutionHalted).execution_id
+            except codec.DecodeError as error:
+                logger.warning("halts at %d is unreadable: %s", record.offset, error)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import Any
 
-from agents.scheduling import Position
+import pytest
+
+from agents.scheduling import Lane, Position, Ticket
 from schemas.steps import StepFailed, StepSucceeded
 from tests.unit.worker.harness import TOPIC, bench, eventually, in_loop
 from tests.unit.worker.sleepers import again, log, registry
@@ -43,6 +46,29 @@ class TestHalts:
             await b.answered(2)
             await eventually(lambda: b.engine.committable() == {PARTITION: 3})
             assert b.sink.results == ["slept", {"kept": True}]
+
+    @in_loop
+    async def test_many_halts_look_once_through_what_waits(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Else thousands of them, under a full window, stop the loop for seconds."""
+        looks = 0
+        remove = Lane.remove
+
+        def counted(lane: Lane, unwanted: Any) -> list[Ticket]:
+            nonlocal looks
+            looks += 1
+            return remove(lane, unwanted)
+
+        async with bench(registry, concurrency=1) as b:
+            b.offer("sleep", {"seconds": 0.1})
+            given = [b.offer("echo")["execution_id"] for _ in range(20)]
+            await eventually(log.said)
+            monkeypatch.setattr(Lane, "remove", counted)
+            b.engine.halt(*given, *(f"stranger {each}" for each in range(1000)))
+            assert b.engine.load().waiting == 0
+            assert looks == 2
+            await eventually(lambda: b.engine.committable() == {PARTITION: 21})
 
     @in_loop
     async def test_later_requests_are_dropped_too(self) -> None:
