@@ -14,6 +14,7 @@ from streams import bootstrap
 from streams.devkit.cluster import EmbeddedCluster
 from streams.devkit.kafka import EmbeddedKafka
 from streams.runtime.exits import EXIT_MISFIT
+from streams.runtime.membership import members
 from tests.chaos.autopsy import autopsy, concerned, hidden, last_words
 from tests.chaos.broker_faults import broker_faults
 from tests.chaos.checks import Checks
@@ -167,6 +168,8 @@ class Run:
         for keeper in self.keepers.values():
             await keeper.ready(READY_S)
         await self._until(self._all_have_ended, ENDED_S)
+        # One that is cut off still may be out of its group, and would stop in doubt.
+        await self._until(self._all_take_part, SETTLED_S)
         # Workers first: what they still answer must be folded too.
         await self._stop(WORKER)
         await self._until(self._all_is_folded, SETTLED_S)
@@ -203,6 +206,20 @@ class Run:
 
     async def _all_have_ended(self) -> bool:
         return self.load.expected <= self.follower.seen.keys()
+
+    async def _all_take_part(self) -> bool:
+        settings = self.system.settings
+        groups = {
+            settings.coordinator_app_id: COORDINATOR,
+            settings.worker_app_id: WORKER,
+        }
+        for group, role in groups.items():
+            found = await members(settings, group)
+            if len(found) != len(of_role(self.keepers, role)):
+                return False
+            if not all(each.partitions for each in found):
+                return False
+        return True
 
     async def _all_is_folded(self) -> bool:
         return not self.follower.rows(orphans=False) and not await self.follower.lag()
