@@ -38,8 +38,10 @@ def test_every_plan_ends_once_and_rightly_under_faults() -> None:
     where = Path(tempfile.mkdtemp(prefix="planstream-chaos-"))
     (proxy_port,) = free_ports(1)
     with brokers(where / "kafka", proxy_port) as broker:
-        verdict = asyncio.run(carry_out(broker, proxy_port, where))["verdict"]
-    assert not any(verdict.values()), f"see {where}; to repeat it: {OPTIONS.command}"
+        told = asyncio.run(carry_out(broker, proxy_port, where))
+    why = [f"see {where}; to repeat it: {OPTIONS.command}"]
+    why += [each[:CUT] for each in (*told["broken"], *told["notes"])]
+    assert not any(told["verdict"].values()), "\n".join(why)
     shutil.rmtree(where)
 
 

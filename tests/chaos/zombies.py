@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import signal
+from collections.abc import Collection
 
 from tests.integration.system import Member, System, eventually, partitions_of
 
@@ -19,6 +20,12 @@ def share_of(member: Member) -> int:
     if count:
         return int(count)
     return 0 if owned == "none" else len(owned.split(", "))
+
+
+def partitions_said(coordinator: Member) -> set[int]:
+    """Which partitions a coordinator said last it owns."""
+    owned, _ = READY.findall(coordinator.log.read_text())[-1]
+    return set() if owned == "none" else {int(each) for each in owned.split(", ")}
 
 
 async def shared(*members: Member, among: int) -> None:
@@ -43,19 +50,26 @@ async def freeze_in_transaction(system: System, coordinator: Member) -> None:
     """Freeze a coordinator at a moment at which a transaction of its is open."""
     for _ in range(TRIES):
         coordinator.signal(signal.SIGSTOP)
-        if await open_transactions(system):
+        if await open_transactions(system, partitions_said(coordinator)):
             return
         coordinator.signal(signal.SIGCONT)
         await asyncio.sleep(GLIMPSE_S)
     raise AssertionError(f"no transaction was open in {TRIES} glimpses")
 
 
-async def open_transactions(system: System) -> int:
-    """In how many partitions of the changelog somebody's transaction is open."""
-    tps = partitions_of(system.topics.changelog)
+async def open_transactions(
+    system: System, among: Collection[int] | None = None
+) -> int:
+    """In how many partitions of the changelog, or some, a transaction is open."""
+    tps = [
+        tp
+        for tp in partitions_of(system.topics.changelog)
+        if among is None or tp.partition in among
+    ]
     ends = []
-    for committed in (True, False):
+    # In this order: what is committed in between would look as if it were hidden.
+    for committed in (False, True):
         async with system.consumer(committed=committed) as consumer:
             ends.append(await consumer.end_offsets(tps))
-    stable, all_of_it = ends
+    all_of_it, stable = ends
     return sum(stable[tp] < all_of_it[tp] for tp in tps)

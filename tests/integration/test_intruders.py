@@ -318,6 +318,7 @@ def test_a_request_that_nobody_made_is_answered_and_ignored(system: Live) -> Non
         "action": "echo",
         "payload": "{}",
         "environment": {},
+        "environment_at": None,
         "timeout_ms": None,
         "deadline_ms": now_ms() + 60_000,
         "priority": 0,
