@@ -13,10 +13,12 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import (
     KafkaConnectionError,
+    KafkaError,
     NodeNotReadyError,
     RequestTimedOutError,
 )
 from aiokafka.producer.message_accumulator import BatchBuilder
+from aiokafka.protocol.produce import ProduceRequest
 
 from streams.config import Settings
 
@@ -94,17 +96,35 @@ def best_effort_producer(settings: Settings) -> AIOKafkaProducer:
     """A producer that drops what the broker does not take, and goes on.
 
     An idempotent one retries for ever, and after a refusal, which leaves a gap in the
-    sequence of a partition, nothing more is taken from it there.
+    sequence of a partition, nothing more is taken from it there. What this one sends
+    arrives once at most: it is not tried again when it may have arrived.
     """
     producer = AIOKafkaProducer(
         **settings.connection(),
         **_sizes(settings),
         enable_idempotence=False,
-        acks="all",
+        # With more, a broker may have taken what it says that it has not.
+        acks=1,
         retry_backoff_ms=20,
         linger_ms=0,
     )
+    _send_once(producer.client)
     return _be_patient(producer)
+
+
+def _send_once(client: AIOKafkaClient) -> None:
+    """Have a batch dropped whose answer is lost: it may lie there already."""
+    send = client.send
+
+    async def send_once(node_id: Any, request: Any, **options: Any) -> Any:
+        try:
+            return await send(node_id, request, **options)
+        except (KafkaConnectionError, RequestTimedOutError) as exc:
+            if isinstance(request, ProduceRequest):
+                raise KafkaError(f"its answer was lost: {exc}") from exc
+            raise
+
+    client.send = send_once
 
 
 def _sizes(settings: Settings) -> dict[str, int]:

@@ -10,9 +10,12 @@ import pytest
 from aiokafka.client import AIOKafkaClient, CoordinationType
 from aiokafka.errors import (
     KafkaConnectionError,
+    KafkaError,
     NodeNotReadyError,
     RequestTimedOutError,
 )
+from aiokafka.protocol.metadata import MetadataRequest
+from aiokafka.protocol.produce import ProduceRequest
 
 from streams.config import Settings
 from streams.runtime import producers
@@ -69,6 +72,32 @@ def test_a_connection_that_breaks_is_no_end_of_a_producer() -> None:
         client.get_random_node = lambda: 1
         with pytest.raises(NodeNotReadyError):
             await client.coordinator_lookup(CoordinationType.TRANSACTION, "some-id")
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("error", [KafkaConnectionError, RequestTimedOutError])
+def test_what_may_have_arrived_is_not_sent_again(error: type[KafkaError]) -> None:
+    """An event comes once at most (§5.0); other requests are asked again."""
+
+    async def scenario() -> None:
+        producer = best_effort_producer(Settings())
+        producer._closed = True  # it was never started
+        client = producer.client
+
+        async def lost(*_: object, **__: object) -> None:
+            raise error("lost")
+
+        client._get_conn = lost
+        produce = ProduceRequest(
+            transactional_id=None, required_acks=1, timeout=1, topics=[]
+        )
+        with pytest.raises(KafkaError) as told:
+            await client.send(1, produce)
+        assert not told.value.retriable
+        with pytest.raises(KafkaError) as told:
+            await client.send(1, MetadataRequest([]))
+        assert told.value.retriable
 
     asyncio.run(scenario())
 
