@@ -49,7 +49,7 @@ class Cost:
         return cls(
             cpu_ms_per_step=round(1000 * cpu_s / steps, 4),
             cores=round(cpu_s / elapsed_s, 3),
-            rss_mb=round(after.rss_bytes / 2**20, 1),
+            rss_mb=after.rss_mb,
         )
 
 

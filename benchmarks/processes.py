@@ -17,6 +17,11 @@ class Usage:
     cpu_s: float
     rss_bytes: int
 
+    @property
+    def rss_mb(self) -> float:
+        """The memory in MiB, as reports show it."""
+        return round(self.rss_bytes / 2**20, 1)
+
 
 def usages(pids: Mapping[str, int]) -> dict[str, Usage]:
     """Measures processes by name, each with its descendants; this one alone.

@@ -161,10 +161,7 @@ async def _watch(
             at_s=round(ended - began, 1),
             plans_per_s=round(len(took) / (ended - since), 1),
             waiting=len(steady.tracker.waiting),
-            rss_mb={
-                name: round(each.rss_bytes / 2**20, 1)
-                for name, each in system.usages().items()
-            },
+            rss_mb={name: each.rss_mb for name, each in system.usages().items()},
         )
         samples.append(sample)
         say(

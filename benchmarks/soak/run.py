@@ -85,12 +85,8 @@ async def _watch(
             at_s=round(ended - began, 1),
             plans_per_s=round(len(took) / (ended - since), 1),
             latency_ms=Latency.of(took),
-            rss_mb={name: _mb(each.rss_bytes) for name, each in usages.items()},
+            rss_mb={name: each.rss_mb for name, each in usages.items()},
         )
         samples.append(sample)
         say(f"{sample.at_s:.0f} s: {sample.plans_per_s} plans/s, {sample.latency_ms}")
     return samples
-
-
-def _mb(size_bytes: int) -> float:
-    return round(size_bytes / 2**20, 1)

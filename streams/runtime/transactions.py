@@ -210,6 +210,13 @@ async def end_open(
         await producer.abort_transaction()
 
 
+PARTITIONS_BY_TOPIC = CompactArray(
+    ("topic", CompactString("utf-8")),
+    ("partitions", CompactArray(Int32)),
+    ("tags", TaggedFields),
+)
+
+
 class _DescribeProducersResponse(Response):
     API_KEY = 61
     API_VERSION = 0
@@ -252,17 +259,7 @@ class _DescribeProducersV0(RequestStruct):
     API_VERSION = 0
     FLEXIBLE_VERSION = True
     RESPONSE_TYPE = _DescribeProducersResponse
-    SCHEMA = Schema(
-        (
-            "topics",
-            CompactArray(
-                ("name", CompactString("utf-8")),
-                ("partitions", CompactArray(Int32)),
-                ("tags", TaggedFields),
-            ),
-        ),
-        ("tags", TaggedFields),
-    )
+    SCHEMA = Schema(("topics", PARTITIONS_BY_TOPIC), ("tags", TaggedFields))
 
 
 class _DescribeProducers(Request[_DescribeProducersV0]):
@@ -297,14 +294,7 @@ class _DescribeTransactionsResponse(Response):
                 ("begun_at", Int64),
                 ("producer_id", Int64),
                 ("producer_epoch", Int16),
-                (
-                    "topics",
-                    CompactArray(
-                        ("topic", CompactString("utf-8")),
-                        ("partitions", CompactArray(Int32)),
-                        ("tags", TaggedFields),
-                    ),
-                ),
+                ("topics", PARTITIONS_BY_TOPIC),
                 ("tags", TaggedFields),
             ),
         ),

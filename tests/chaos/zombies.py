@@ -16,10 +16,8 @@ TRIES = 400
 
 def share_of(member: Member) -> int:
     """How many partitions a member said last it owns."""
-    owned, count = READY.findall(member.log.read_text())[-1]
-    if count:
-        return int(count)
-    return 0 if owned == "none" else len(owned.split(", "))
+    _, count = READY.findall(member.log.read_text())[-1]
+    return int(count) if count else len(partitions_said(member))
 
 
 def partitions_said(coordinator: Member) -> set[int]:
