@@ -8,6 +8,7 @@ from benchmarks.comparing.command import compare
 from benchmarks.folding.command import folding
 from benchmarks.overload.command import overload
 from benchmarks.peers.command import peers
+from benchmarks.scale.command import scale
 from benchmarks.soak.command import soak
 from benchmarks.speed import speed
 from benchmarks.suite.command import everything
@@ -24,6 +25,7 @@ app.command()(compare)
 app.command()(takeover)
 app.command()(peers)
 app.command()(folding)
+app.command()(scale)
 
 
 @app.callback()

@@ -1,4 +1,4 @@
-"""The system that is measured: a broker, a coordinator, a step worker."""
+"""The system that is measured: a broker, coordinators, step workers."""
 
 from __future__ import annotations
 
@@ -127,13 +127,19 @@ async def embedded_unless(given: str | None) -> AsyncIterator[EmbeddedKafka | No
 
 @asynccontextmanager
 async def serving(
-    installation: Installation, hear: Sink | None = None
+    installation: Installation,
+    hear: Sink | None = None,
+    *,
+    coordinators: int = 1,
+    workers: int = 1,
 ) -> AsyncIterator[System]:
-    """Runs one coordinator and one worker.
+    """Runs coordinators and workers, one of each unless more are wanted.
 
     Args:
         installation: What they serve.
         hear: Is given each line that they say.
+        coordinators: How many.
+        workers: How many.
     """
     write = log_files(installation.logs)
 
@@ -144,7 +150,10 @@ async def serving(
 
     env = installation.environment()
     async with Supervisor(sink=sink, give_up_after=1) as supervisor:
-        commands = (command("coordinator", env), command("worker", env, *handlers()))
+        commands = (
+            *crew("coordinator", coordinators, env),
+            *crew("worker", workers, env, *handlers()),
+        )
         processes = tuple(supervisor.start(each) for each in commands)
         await supervisor.wait_ready(READY_WITHIN_S)
         yield System(installation.settings, processes, installation.broker)
@@ -153,6 +162,18 @@ async def serving(
 def handlers() -> list[str]:
     """Gives the options with which a worker finds all handlers."""
     return [part for module in HANDLERS for part in ("--handlers", module)]
+
+
+def crew(
+    role: str, count: int, env: Mapping[str, str], *arguments: str
+) -> list[Command]:
+    """Makes the commands of so many processes of a role; one alone has its name."""
+    if count == 1:
+        return [command(role, env, *arguments)]
+    return [
+        command(role, env, "--name", str(number), *arguments, name=f"{role}-{number}")
+        for number in range(count)
+    ]
 
 
 def command(

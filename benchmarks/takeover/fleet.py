@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from benchmarks.progress import Progress, Sayings, Takeover
-from benchmarks.system import Installation, command, handlers
+from benchmarks.system import Installation, crew, handlers
 from benchmarks.waiting import wait_for
 from streams.config import Settings
 from streams.devkit.lines import log_files
-from streams.devkit.supervisor import Backoff, Command, Supervised, Supervisor
+from streams.devkit.supervisor import Backoff, Supervised, Supervisor
 
 READY_WITHIN_S = 90.0
 STEADY_S = 1.0
@@ -102,8 +102,8 @@ async def fleet(
             processes = [
                 [supervisor.start(each) for each in commands]
                 for commands in (
-                    [_command("coordinator", n, env) for n in range(sizes[0])],
-                    [_command("worker", n, env) for n in range(sizes[1])],
+                    crew("coordinator", sizes[0], env),
+                    crew("worker", sizes[1], env, *handlers()),
                 )
             ]
             await supervisor.wait_ready(READY_WITHIN_S)
@@ -112,9 +112,3 @@ async def fleet(
     finally:
         following.cancel()
         await progress.stop()
-
-
-def _command(role: str, number: int, env: Mapping[str, str]) -> Command:
-    name = f"{role}-{number}"
-    more = handlers() if role == "worker" else []
-    return command(role, env, "--name", str(number), *more, name=name)

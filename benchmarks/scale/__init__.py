@@ -1,0 +1,1 @@
+"""More processes and more partitions: what a step costs then."""
