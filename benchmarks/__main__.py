@@ -6,6 +6,7 @@ import typer
 
 from benchmarks.comparing.command import compare
 from benchmarks.folding.command import folding
+from benchmarks.limits.command import limits
 from benchmarks.overload.command import overload
 from benchmarks.peers.command import peers
 from benchmarks.scale.command import scale
@@ -26,6 +27,7 @@ app.command()(takeover)
 app.command()(peers)
 app.command()(folding)
 app.command()(scale)
+app.command()(limits)
 
 
 @app.callback()

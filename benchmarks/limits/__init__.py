@@ -1,0 +1,1 @@
+"""What the Kafka client alone can move: the floor under everything else."""
