@@ -121,7 +121,10 @@ def record_audit(
     ids = execution.step_ids
     fields = execution.ids | {
         "outcome": command.outcome,
-        "actions": [action._asdict() for action in command.actions],
+        "actions": [
+            {"number": number, "name": name, "at": at}
+            for number, name, at in command.actions
+        ],
         "incomplete_steps": [ids[number] for number in command.incomplete],
         "warnings": [
             {"step_id": ids[step], "code": code, "message": message, "at": at}

@@ -63,6 +63,4 @@ def role_of(process: str) -> str:
 
 def steps_per_s_of_a_core(measured: Measured) -> Mapping[str, float]:
     """How many steps a second one core of each role is good for."""
-    return {
-        role: 1000 / cost for role in ROLES if (cost := measured.cpu_ms(role)) > 0
-    }
+    return {role: 1000 / cost for role in ROLES if (cost := measured.cpu_ms(role)) > 0}

@@ -4,6 +4,9 @@ Folding runs ahead in memory. What it leaves behind (changelog rows, results, so
 offsets as rows of the same changelog) gathers in a pending commit; while one
 transaction is in flight the next gathers. Offsets and state are rows of one batch,
 so neither is ever without the other.
+
+Transactions that follow each other without a pause take more from the broker and from
+this process than the plans in them. So under load a pause follows each of them.
 """
 
 from __future__ import annotations
@@ -24,6 +27,11 @@ from streams.runtime.outbox import Acknowledgement
 from streams.runtime.producers import Entry, send_entries
 from streams.runtime.transactions import end_open
 
+PAUSE = 2.0
+"""How long a pause is: so many times as long as the transaction before it took. That
+grows with the load, and is nothing to speak of without."""
+LONGEST_PAUSE_S = 0.05
+
 Locate = Callable[[Outgoing], tuple[str, int]]
 """Gives an outgoing record's full topic name and its partition."""
 
@@ -42,7 +50,10 @@ class Pending:
     events: list[Outgoing] = field(default_factory=list)
     requests: list[Acknowledgement] = field(default_factory=list)
     positions: dict[str, int] = field(default_factory=dict)
+    ended: int = 0
+    """How many plans end in it."""
     urgent: bool = False
+    """Whether somebody waits for it, as for the result of a plan."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +104,7 @@ class GroupCommit:
         self._timer: asyncio.TimerHandle | None = None
         self._in_flight_since: float | None = None
         self._closing = False
+        self._began_at = self._ended_at = 0.0
         self._hanging: dict[TopicPartition, bool] = {}
         self._task: asyncio.Task[None] | None = None
         self.commits = 0
@@ -126,6 +138,7 @@ class GroupCommit:
         pending.events += part.events
         pending.requests += part.requests
         pending.positions.update(part.positions)
+        pending.ended += part.ended
         pending.urgent = pending.urgent or part.urgent
         if pending.urgent or len(pending.rows) >= self._terms.rows:
             self._wake.set()
@@ -176,6 +189,7 @@ class GroupCommit:
             self._wake.clear()
             if self._hanging:
                 await self._end_hanging()
+            await self._pause()
             if self._pending.rows:
                 await self._commit_pending()
             if self._closing and not self._pending.rows:
@@ -183,14 +197,24 @@ class GroupCommit:
             if self._closing:
                 self._wake.set()
 
+    async def _pause(self) -> None:
+        """Let more gather, unless it would only make one plan's result late."""
+        if self._closing or self._pending.ended == 1:
+            return
+        took_s = self._ended_at - self._began_at
+        until = self._ended_at + min(PAUSE * took_s, LONGEST_PAUSE_S)
+        if (left_s := until - asyncio.get_running_loop().time()) > 0:
+            await asyncio.sleep(left_s)
+
     async def _commit_pending(self) -> None:
+        loop = asyncio.get_running_loop()
         pending, self._pending = self._pending, Pending()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._in_flight_since = time.monotonic()
+        self._in_flight_since, self._began_at = time.monotonic(), loop.time()
         await self._in_time(self._commit(pending))
-        self._in_flight_since = None
+        self._in_flight_since, self._ended_at = None, loop.time()
         self.commits += 1
         self._room.set()
         self._ended.set()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import lru_cache
 from typing import Any
 
 from schemas import codec
@@ -11,6 +12,9 @@ from streams.config import Settings
 from streams.runtime.outbox import Outbox
 from streams.runtime.producers import Entry, Headers
 from streams.topics import Topics, partition_of
+
+REMEMBERED = 10_000
+"""Plans whose partitions are known: each is asked for with every step of a plan."""
 
 
 class OutcomeSender:
@@ -21,6 +25,7 @@ class OutcomeSender:
         self._format = codec.Format(settings.format)
         self._topic = topics.step_outcomes
         self._plans = topics.plans
+        self._partition_of = lru_cache(REMEMBERED)(partition_of)
 
     def send(
         self, plan_id: str, model: type[Record], fields: dict[str, Any]
@@ -28,7 +33,7 @@ class OutcomeSender:
         """Queue an outcome; the future is done when the broker has it."""
         value = codec.encode_fields(model, fields, self._format)
         key = plan_id.encode()
-        partition = partition_of(key, self._topic.partitions)
+        partition = self._partition_of(key, self._topic.partitions)
         return self._outbox.add(self._topic.name, partition, Entry(key, value))
 
     def submit(
@@ -36,5 +41,5 @@ class OutcomeSender:
     ) -> asyncio.Future[None]:
         """Queue a child's submission; the future is done when the broker has it."""
         key = plan_id.encode()
-        partition = partition_of(key, self._plans.partitions)
+        partition = self._partition_of(key, self._plans.partitions)
         return self._outbox.add(self._plans.name, partition, Entry(key, value, headers))

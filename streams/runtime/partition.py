@@ -279,6 +279,7 @@ class PartitionTask:
             events=effects.events,
             requests=requests,
             positions=positions,
+            ended=effects.ended,
             urgent=effects.ended > 0 or bool(effects.records),
         )
         if part.rows or part.records:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -17,6 +18,12 @@ from streams.runtime.exits import die
 from streams.runtime.producers import quieten_client_logs
 from streams.runtime.recovery import HostedApp
 from streams.runtime.standing import where_tasks_stand
+
+GARBAGE = (5000, 20, 20)
+"""When Python looks for objects that refer to each other in circles.
+
+By default it does after 700 more objects, and often through all of them: with many
+plans or attempts at once that was 9 % of a coordinator's time, 20 % of a worker's."""
 
 _said: set[str] = set()
 
@@ -85,6 +92,7 @@ class Process(faust.Worker):
 def run_app(app: HostedApp) -> int:
     """Run until a signal or a crash; returns the exit code (0 after a signal)."""
     set_up_logging(app.planstream.log_level)
+    ease_collector()
     uvloop.install()
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
@@ -94,6 +102,13 @@ def run_app(app: HostedApp) -> int:
     except SystemExit as leaving:
         code = leaving.code
     return code if isinstance(code, int) else 1
+
+
+def ease_collector() -> None:
+    """Look for garbage less often, and never among what is there from the start."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GARBAGE)
 
 
 def set_up_logging(level: str) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from agents.tables import DEADLINES, ORPHANS, PLANS, POSITION, STEPS
 from schemas import codec
+from schemas.commands import DeadlineFired, ParentEnded, RetryDue
 from schemas.errors import ErrorCode
 from schemas.results import ExecutionAudit, PlanResult, Status
 from schemas.steps import (
@@ -47,6 +48,7 @@ class Seen:
         self.ended_s: dict[str, float] = {}
         self.audits: Counter[str] = Counter()
         self.completed_ms: dict[str, int] = {}
+        self.due_ms: dict[str, int] = {}
         self.returned: dict[str, list[object]] = defaultdict(list)
         for topic in (TOPICS.success, TOPICS.partial, TOPICS.failure):
             for record in world.broker.committed(topic.name):
@@ -55,6 +57,10 @@ class Seen:
                 self.ended_s[result.plan_id] = _seconds(world, record.timestamp)
         for record in world.broker.committed(TOPICS.audit.name):
             self.audits[codec.decode(record.value, ExecutionAudit).plan_id] += 1
+        for record in world.broker.committed(TOPICS.commands.name):
+            command = codec.decode(record.value, DeadlineFired, RetryDue, ParentEnded)
+            if isinstance(command, DeadlineFired) and command.step_number is None:
+                self.due_ms[command.plan_id] = command.due_at
         for record in world.broker.committed(TOPICS.step_outcomes.name):
             outcome: Any = codec.decode(record.value, *OUTCOMES)
             is_end = isinstance(outcome, StepSucceeded | ChildEnded)
@@ -101,8 +107,10 @@ def _wrong(world: World, made: Made, result: PlanResult, seen: Seen) -> Iterator
         and not world.clock_was_stepped
     ):
         came = seen.completed_ms.get(made.steps[0]["id"])
-        due = result.completed_at - result.duration_ms + made.timeout_ms
-        if came is not None and came < due - 200:  # R33
+        due = seen.due_ms[made.plan_id]
+        # What came before was asked for by an admission that was never committed.
+        admitted = due - made.timeout_ms
+        if came is not None and admitted < came < due - 200:  # R33
             yield f"{name} timed out, {due - came} ms after its outcome"
 
 

@@ -24,9 +24,13 @@ class SlowProducer:
         self.acknowledged = asyncio.Event()
         self.acknowledged.set()
         self.failure: Exception | None = None
+        self.takes_s = 0.0
+        self.began_at: list[float] = []
 
     async def begin_transaction(self) -> None:
         self.calls.append("begin")
+        self.began_at.append(asyncio.get_running_loop().time())
+        await asyncio.sleep(self.takes_s)
 
     async def commit_transaction(self) -> None:
         self.calls.append("commit")
@@ -189,6 +193,70 @@ def test_what_gathers_during_a_transaction_makes_the_next() -> None:
         bench.producer.acknowledged.set()
         await bench.commit.drain()
         assert bench.producer.batches["changelog"] == [1, 50]
+
+    asyncio.run(scenario())
+
+
+def ending(plans: int, key: bytes) -> Pending:
+    return Pending(rows={key: b"v"}, ended=plans, urgent=True)
+
+
+async def commits(bench: Bench, count: int) -> None:
+    async with asyncio.timeout(5):
+        while bench.commit.commits < count:
+            await asyncio.sleep(0.001)
+
+
+@pytest.mark.parametrize(("takes_s", "apart_s"), [(0.01, 0.03), (0.1, 0.15)])
+def test_a_pause_follows_a_transaction(takes_s: float, apart_s: float) -> None:
+    """Twice as long as it took, 50 ms at most: plans that end meanwhile share one."""
+
+    async def scenario() -> None:
+        bench = Bench()
+        bench.producer.takes_s = takes_s
+        bench.commit.add(ending(2, b"1"))
+        await commits(bench, 1)
+        bench.commit.add(ending(2, b"2"))
+        await asyncio.sleep(0.005)
+        bench.commit.add(ending(2, b"3"))
+        await commits(bench, 2)
+        assert bench.producer.batches["changelog"] == [1, 2]
+        first, second = bench.producer.began_at
+        assert second - first >= apart_s
+        await bench.commit.drain()
+
+    asyncio.run(scenario())
+
+
+def test_a_lone_plan_ends_without_a_pause() -> None:
+    """Nothing would share its transaction: a pause would only make it late."""
+
+    async def scenario() -> None:
+        bench = Bench()
+        bench.producer.takes_s = 0.02
+        bench.commit.add(ending(2, b"1"))
+        await commits(bench, 1)
+        ended = asyncio.get_running_loop().time()
+        bench.commit.add(ending(1, b"2"))
+        await settle()
+        assert bench.producer.began_at[1] - ended < 0.02
+        await bench.commit.drain()
+
+    asyncio.run(scenario())
+
+
+def test_what_is_abandoned_in_a_pause_makes_no_transaction() -> None:
+    """Nothing is left to commit when it is over."""
+
+    async def scenario() -> None:
+        bench = Bench()
+        bench.producer.takes_s = 0.02
+        bench.commit.add(ending(2, b"1"))
+        await commits(bench, 1)
+        bench.commit.add(ending(2, b"2"))
+        await settle()
+        await bench.commit.abandon()
+        assert bench.producer.calls.count("begin") == 1
 
     asyncio.run(scenario())
 
