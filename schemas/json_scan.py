@@ -149,12 +149,12 @@ def check_value(text: str) -> None:
     Raises:
         DecodeError: With a detail that shows nothing of the value.
     """
-    if not _is_plainly_json(text):
+    if not is_plainly_json(text):
         check_text(text)
         read_whole(text, _skip)
 
 
-def _is_plainly_json(text: str) -> bool:
+def is_plainly_json(text: str) -> bool:
     """Whether text is JSON; cheap, and says no when it would have to look closer."""
     if "\\u" in text or text.count("[") + text.count("{") > MAX_DEPTH:
         return False
@@ -162,6 +162,11 @@ def _is_plainly_json(text: str) -> bool:
         return _skip(text, 0)[1] == len(text)
     except (ValueError, RecursionError):
         return False
+
+
+def is_plain_object(text: str) -> bool:
+    """Whether text is a JSON object; says no when it would have to look closer."""
+    return text.startswith("{") and is_plainly_json(text)
 
 
 def is_object(text: str) -> bool:

@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, StrEnum
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from schemas.decode_error import DecodeReason
 from schemas.errors import ErrorCode, ExecutionError, make_error
@@ -56,8 +56,7 @@ class Familiarity(Enum):
     SAME_PARENT = "a child that the same attempt of its parent submits again"
 
 
-@dataclass(frozen=True, slots=True)
-class Outline:
+class Outline(NamedTuple):
     """The few facts of a submission that its refusal needs, valid or not.
 
     Attributes:
@@ -81,8 +80,7 @@ UNKNOWN: Final = Outline()
 """The outline of what cannot be read."""
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
+class Arrival(NamedTuple):
     """What is known of a record on the plans topic.
 
     Attributes:

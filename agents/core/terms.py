@@ -6,7 +6,6 @@ No action, payload, environment value, metadata or result is among them (F11, F1
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
@@ -28,8 +27,7 @@ class _Step(NamedTuple):
     timeout_ms: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class PlanTerms:
+class PlanTerms(NamedTuple):
     """What is decided about a plan is decided from this; never changed (§6.2).
 
     Attributes:

@@ -62,7 +62,6 @@ async def run(options: Options, say: Say) -> Report:
                 options.broker,
                 options.logs,
                 partitions=layout.partitions,
-                step_partitions=layout.partitions,
             ) as installation,
             serving(
                 installation, coordinators=layout.processes, workers=layout.processes

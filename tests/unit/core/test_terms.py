@@ -1,7 +1,5 @@
 """A plan as the core sees it."""
 
-from dataclasses import FrozenInstanceError
-
 import pytest
 
 from agents.core.retries import DEFAULT_RETRY, RetryTerms
@@ -73,9 +71,7 @@ def test_a_model_and_its_fields_have_the_same_terms() -> None:
 def test_terms_know_nothing_of_what_a_step_does() -> None:
     """F11, F12, §6.16: the orchestrator cannot reach what it must not look at."""
     assert not [
-        name
-        for name in PlanTerms.__slots__
-        if any(secret in name for secret in SECRETS)
+        name for name in PlanTerms._fields if any(secret in name for secret in SECRETS)
     ]
     assert "any" not in repr(terms(step(0)))
     assert "region" not in repr(terms(step(0)))
@@ -84,7 +80,7 @@ def test_terms_know_nothing_of_what_a_step_does() -> None:
 def test_terms_never_change() -> None:
     """§6.2."""
     plan = terms(step(0))
-    with pytest.raises(FrozenInstanceError):
+    with pytest.raises(AttributeError):
         plan.timeout_ms = 5  # type: ignore[misc]
 
 
