@@ -59,6 +59,8 @@ class Familiarity(Enum):
 class Outline(NamedTuple):
     """The few facts of a submission that its refusal needs, valid or not.
 
+    A tuple like Arrival, as one is made with every plan.
+
     Attributes:
         started_at: None when it is absent or no instant.
         deadline_ms: None when it is absent or no instant.

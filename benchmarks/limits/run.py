@@ -27,6 +27,7 @@ PARTITIONS = 4
 RECORD = Entry(b"k" * 36, b"v" * 300)
 """About what a step request, an outcome or a row takes."""
 BATCH = 100
+ROUND = BATCH * PARTITIONS
 ROWS, RESULTS = 100, 10
 """Of a transaction: what ten chains of 3 that end together leave behind."""
 
@@ -65,9 +66,10 @@ async def run(options: Options, say: Say) -> Report:
     """Measures one after the other, on topics that nobody serves."""
     facts = machine.facts()
     costs: list[Cost] = []
+    records = options.records // ROUND * ROUND
     kinds: tuple[tuple[str, int, Prepare], ...] = (
-        ("record sent", options.records, _sending),
-        ("record received", options.records, _receiving),
+        ("record sent", records, _sending),
+        ("record received", records, _receiving),
         ("transaction", options.transactions, _committing),
     )
     async with installed(options.broker, partitions=PARTITIONS) as installation:
@@ -93,7 +95,7 @@ async def _sending(settings: Settings, count: int) -> AsyncIterator[Work]:
     async with idempotent_producer(settings) as producer:
 
         async def work() -> None:
-            for _ in range(count // (BATCH * PARTITIONS)):
+            for _ in range(count // ROUND):
                 sent: list[asyncio.Future[object]] = []
                 for number in range(PARTITIONS):
                     sent += await send_entries(producer, topic, number, entries)
@@ -118,7 +120,7 @@ async def _receiving(settings: Settings, count: int) -> AsyncIterator[Work]:
             consumer.seek(tp, 0)
 
         async def work() -> None:
-            left = count // (BATCH * PARTITIONS) * (BATCH * PARTITIONS)
+            left = count
             while left > 0:
                 chunks = await consumer.getmany(timeout_ms=1000)
                 left -= sum(map(len, chunks.values()))

@@ -9,14 +9,14 @@ from typing import Any
 
 from benchmarks import machine
 from benchmarks.client import Client
-from benchmarks.load import Load
+from benchmarks.load import Load, Stuck
 from benchmarks.presenting import NothingMeasured, Say
 from benchmarks.report import verdict
 from benchmarks.run import SETTLE_IN_FLIGHT, SETTLE_SHAPE, reported
 from benchmarks.scale.figures import Layout, Measured
 from benchmarks.scenarios import Pace, Scenario
 from benchmarks.shapes import chain
-from benchmarks.system import System, installed, serving
+from benchmarks.system import Died, System, installed, serving
 
 SHAPE = chain(3)
 LAYOUTS = tuple(
@@ -79,10 +79,13 @@ async def _measure(
 ) -> Measured:
     pace, rejected = options.pace, client.topics.rejected.name
     load = Load(client, rejected, system.usages, system.check, PATIENCE_S)
-    await load.settle(SETTLE_SHAPE, SETTLE_IN_FLIGHT, pace.settle_s)
-    alone = await load.measure(Scenario(SHAPE, 1, pace))
-    full = await load.measure(Scenario(SHAPE, options.in_flight, pace))
-    await load.finish()
+    try:
+        await load.settle(SETTLE_SHAPE, SETTLE_IN_FLIGHT, pace.settle_s)
+        alone = await load.measure(Scenario(SHAPE, 1, pace))
+        full = await load.measure(Scenario(SHAPE, options.in_flight, pace))
+        await load.finish()
+    except (Stuck, Died) as error:
+        raise NothingMeasured(f"{layout.name}: {error}") from None
     if problems := load.tracker.problems:
         raise NothingMeasured(verdict(problems))
     return Measured(layout, full, alone)

@@ -15,6 +15,7 @@ import asyncio
 import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -75,7 +76,7 @@ class CommitTerms:
 
 
 class GroupCommit:
-    """Commits what gathers, at once when it is urgent, else after a moment.
+    """Commits what gathers: if it is urgent after a pause at most, else after a while.
 
     Args:
         producer: the partition's transactional producer, started.
@@ -187,9 +188,9 @@ class GroupCommit:
         while True:
             await self._wake.wait()
             self._wake.clear()
+            await self._pause()
             if self._hanging:
                 await self._end_hanging()
-            await self._pause()
             if self._pending.rows:
                 await self._commit_pending()
             if self._closing and not self._pending.rows:
@@ -198,13 +199,27 @@ class GroupCommit:
                 self._wake.set()
 
     async def _pause(self) -> None:
-        """Let more gather, unless it would only make one plan's result late."""
-        if self._closing or self._pending.ended == 1:
-            return
+        """Let more gather for a while after a transaction, if nothing is in a hurry."""
         took_s = self._ended_at - self._began_at
         until = self._ended_at + min(PAUSE * took_s, LONGEST_PAUSE_S)
-        if (left_s := until - asyncio.get_running_loop().time()) > 0:
-            await asyncio.sleep(left_s)
+        if until <= asyncio.get_running_loop().time():
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(until):
+                while self._may_wait():
+                    await self._wake.wait()
+                    self._wake.clear()
+
+    def _may_wait(self) -> bool:
+        """Whether what is pending gains by company.
+
+        A plan that ends alone would only be late, and so would whoever waits for a
+        record that is no result.
+        """
+        pending = self._pending
+        if self._closing or not 0 < len(pending.rows) < self._terms.rows:
+            return False
+        return pending.ended > 1 or not pending.urgent
 
     async def _commit_pending(self) -> None:
         loop = asyncio.get_running_loop()

@@ -215,10 +215,12 @@ async def send_entries(
     futures: list[asyncio.Future[object]] = []
     batch = producer.create_batch()
     for entry in entries:
-        if _append(batch, entry, now_ms):
+        room = BATCH_BYTES - batch.size() - len(entry.value or b"")
+        if room >= 0 and _append(batch, entry, now_ms):
             continue
-        futures.append(await producer.send_batch(batch, topic, partition=partition))
-        batch = producer.create_batch()
+        if batch.record_count():
+            futures.append(await producer.send_batch(batch, topic, partition=partition))
+            batch = producer.create_batch()
         # The first record of a batch fits, however large: the broker may refuse it.
         _append(batch, entry, now_ms)
     if batch.record_count():
@@ -227,12 +229,7 @@ async def send_entries(
 
 
 def _append(batch: BatchBuilder, entry: Entry, now_ms: int) -> bool:
-    """Add an entry, if there is room for it; to the builder itself, as it is hot."""
-    key, value, headers = entry
-    builder, count = batch._builder, batch._relative_offset
-    if count and builder.size() + len(value or b"") > BATCH_BYTES:
-        return False
-    if builder.append(count, now_ms, key, value, list(headers)) is None:
-        return False
-    batch._relative_offset = count + 1
-    return True
+    appended = batch.append(
+        key=entry.key, value=entry.value, timestamp=now_ms, headers=list(entry.headers)
+    )
+    return appended is not None

@@ -47,7 +47,7 @@ class Seen:
         self.results: dict[str, list[PlanResult]] = defaultdict(list)
         self.ended_s: dict[str, float] = {}
         self.audits: Counter[str] = Counter()
-        self.completed_ms: dict[str, int] = {}
+        self.completed_ms: dict[str, list[int]] = defaultdict(list)
         self.due_ms: dict[str, int] = {}
         self.returned: dict[str, list[object]] = defaultdict(list)
         for topic in (TOPICS.success, TOPICS.partial, TOPICS.failure):
@@ -60,7 +60,8 @@ class Seen:
         for record in world.broker.committed(TOPICS.commands.name):
             command = codec.decode(record.value, DeadlineFired, RetryDue, ParentEnded)
             if isinstance(command, DeadlineFired) and command.step_number is None:
-                self.due_ms[command.plan_id] = command.due_at
+                known = self.due_ms.get(command.plan_id, 0)
+                self.due_ms[command.plan_id] = max(command.due_at, known)
         for record in world.broker.committed(TOPICS.step_outcomes.name):
             outcome: Any = codec.decode(record.value, *OUTCOMES)
             is_end = isinstance(outcome, StepSucceeded | ChildEnded)
@@ -69,7 +70,7 @@ class Seen:
                 and outcome.result is not None
                 and (getattr(outcome, "worker", "") != "nobody")
             ):
-                self.completed_ms.setdefault(outcome.step_id, record.timestamp)
+                self.completed_ms[outcome.step_id].append(record.timestamp)
                 self.returned[outcome.step_id].append(json.loads(outcome.result))
 
 
@@ -100,17 +101,22 @@ def _wrong(world: World, made: Made, result: PlanResult, seen: Seen) -> Iterator
         if json.loads(text) not in seen.returned[step_id]:
             yield f"{name} has {text} of {step_id}, which never returned that"
     error = result.error
-    if (
-        made.kind == "tight"
-        and error is not None
-        and error.error_code == ErrorCode.PLAN_TIMEOUT
-        and not world.clock_was_stepped
-    ):
-        came = seen.completed_ms.get(made.steps[0]["id"])
-        due = seen.due_ms[made.plan_id]
-        # What came before was asked for by an admission that was never committed.
-        admitted = due - made.timeout_ms
-        if came is not None and admitted < came < due - 200:  # R33
+    if error is not None and error.error_code == ErrorCode.PLAN_TIMEOUT:
+        yield from _too_early(world, made, seen)
+
+
+def _too_early(world: World, made: Made, seen: Seen) -> Iterator[str]:
+    """A plan that timed out although the outcome that it waited for was there (R33)."""
+    if made.kind != "tight" or world.clock_was_stepped:
+        return
+    name, due = f"{made.kind} {made.plan_id}", seen.due_ms.get(made.plan_id)
+    if due is None:
+        yield f"{name} timed out without a command"
+        return
+    # What came before was asked for by an admission that was never committed.
+    admitted = due - made.timeout_ms
+    for came in seen.completed_ms[made.steps[0]["id"]]:
+        if admitted < came < due - 200:
             yield f"{name} timed out, {due - came} ms after its outcome"
 
 
@@ -132,7 +138,7 @@ def _order(world: World, seen: Seen) -> Iterator[str]:
     }
     for ran in world.runs:
         for needed in needs.get(ran.step_id, ()):
-            completed = seen.completed_ms.get(needed)
+            completed = min(seen.completed_ms[needed], default=None)
             if completed is None or _seconds(world, completed) > ran.began + 0.001:
                 yield f"step {ran.step_id} began before {needed} had completed"
 

@@ -5,14 +5,22 @@ import sys
 
 LOOKED = """
 import gc
+import weakref
 from streams.runtime.process import GARBAGE, ease_collector
 ease_collector()
 assert gc.get_threshold() == GARBAGE
 assert gc.get_freeze_count() > 10_000
-ring = []
-ring.append(ring)
+
+class Ring:
+    pass
+
+ring = Ring()
+ring.itself = ring
+seen = weakref.ref(ring)
 del ring
-assert gc.collect() == 1
+assert seen() is not None
+gc.collect()
+assert seen() is None
 """
 
 
