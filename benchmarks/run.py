@@ -57,16 +57,17 @@ async def run(options: Options, say: Say) -> Report:
         ) as installation,
         serving(installation) as system,
     ):
-        figures, problems = await _measure(system, options, say)
+        figures, problems = await measure(system, options, say)
         if problems:
             say(system.last_words())
     settings = reported(system.settings)
     return Report(facts, settings, options.pace, figures, problems)
 
 
-async def _measure(
+async def measure(
     system: System, options: Options, say: Say
 ) -> tuple[list[Figures], dict[str, int]]:
+    """Measures the scenarios on a system that runs; what went wrong, and how often."""
     figures: list[Figures] = []
     async with Client.connected(system.settings) as client:
         rejected = client.topics.rejected.name

@@ -8,22 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import machine
-from benchmarks.client import Client
-from benchmarks.load import Load, Stuck
+from benchmarks import run as closed_loop
 from benchmarks.presenting import NothingMeasured, Say
 from benchmarks.report import verdict
-from benchmarks.run import SETTLE_IN_FLIGHT, SETTLE_SHAPE, reported
 from benchmarks.scale.figures import Layout, Measured
 from benchmarks.scenarios import Pace, Scenario
 from benchmarks.shapes import chain
-from benchmarks.system import Died, System, installed, serving
+from benchmarks.system import System, installed, serving
 
 SHAPE = chain(3)
 LAYOUTS = tuple(
     Layout(processes, partitions) for partitions in (8, 32) for processes in (1, 2, 4)
 )
 PACE = Pace(settle_s=8, warm_up_s=3, duration_s=10)
-PATIENCE_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -66,26 +63,24 @@ async def run(options: Options, say: Say) -> Report:
             serving(
                 installation, coordinators=layout.processes, workers=layout.processes
             ) as system,
-            Client.connected(system.settings) as client,
         ):
-            found.append(await _measure(system, client, layout, options))
-            settings = reported(system.settings)
-        say(f"{layout.name}: {found[-1].full.line()}, {found[-1].cores:.2f} cores")
+            say(layout.name)
+            found.append(await _measure(system, layout, options, say))
+            settings = closed_loop.reported(system.settings)
+        say(f"{found[-1].cores:.2f} cores in use")
     return Report(options, facts, settings, found)
 
 
 async def _measure(
-    system: System, client: Client, layout: Layout, options: Options
+    system: System, layout: Layout, options: Options, say: Say
 ) -> Measured:
-    pace, rejected = options.pace, client.topics.rejected.name
-    load = Load(client, rejected, system.usages, system.check, PATIENCE_S)
-    try:
-        await load.settle(SETTLE_SHAPE, SETTLE_IN_FLIGHT, pace.settle_s)
-        alone = await load.measure(Scenario(SHAPE, 1, pace))
-        full = await load.measure(Scenario(SHAPE, options.in_flight, pace))
-        await load.finish()
-    except (Stuck, Died) as error:
-        raise NothingMeasured(f"{layout.name}: {error}") from None
-    if problems := load.tracker.problems:
-        raise NothingMeasured(verdict(problems))
+    in_flight, pace = (1, options.in_flight), options.pace
+    scenarios = [Scenario(SHAPE, number, pace) for number in in_flight]
+    figures, problems = await closed_loop.measure(
+        system, closed_loop.Options(scenarios, pace), say
+    )
+    if problems:
+        say(system.last_words())
+        raise NothingMeasured(f"{layout.name}: {verdict(problems)}")
+    alone, full = figures
     return Measured(layout, full, alone)
