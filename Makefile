@@ -2,16 +2,25 @@
 
 .DEFAULT_GOAL := help
 export PYTHON
-.PHONY: help setup demo test check lint docs chaos fuzz bench coverage lock lock-jars clean
+.PHONY: help setup demo test check lint docs chaos fuzz bench compiled coverage lock \
+  lock-jars clean
 
 VENV := .venv
 BIN := $(VENV)/bin
 LOCKED := $(VENV)/.locked
 READY := $(VENV)/.ready
 CODE := $(wildcard schemas agents streams tests benchmarks examples tools)
+COPY := .cache/compiled
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet
 
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
+
+# make bench COMPILED=1, and so test, check, chaos and fuzz: with the folds compiled to C.
+ifdef COMPILED
+FIRST := compiled
+IN := cd $(COPY) &&
+ON := PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/$(COPY)
+endif
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -19,11 +28,11 @@ help: ## List these commands
 demo: setup ## Start a broker, a coordinator and workers here, and run plans on them
 	@$(BIN)/planstream demo $(ARGS)
 
-test: lint ## Check everything, on a real Kafka broker too
-	@$(BIN)/pytest $(ARGS)
+test: lint $(FIRST) ## Check everything, on a real Kafka broker too
+	@$(IN) $(CURDIR)/$(BIN)/pytest $(ARGS)
 
-check: lint ## Check what can be checked without a broker
-	@$(BIN)/pytest -m "not broker" $(ARGS)
+check: lint $(FIRST) ## Check what can be checked without a broker
+	@$(IN) $(CURDIR)/$(BIN)/pytest -m "not broker" $(ARGS)
 
 lint: setup ## Run the linters and type checkers alone
 	@$(BIN)/ruff check $(CODE)
@@ -35,18 +44,21 @@ lint: setup ## Run the linters and type checkers alone
 docs: setup ## Make the generated parts of docs/ anew
 	@$(BIN)/python -m tools.docs
 
-chaos: setup ## Do all faults under load, and check (SECONDS=1900 SEED=7 REPORT=run.json)
-	@PLANSTREAM_CHAOS_SECONDS=$(SECONDS) PLANSTREAM_CHAOS_SEED=$(SEED) \
+chaos: setup $(FIRST) ## Do all faults under load, and check (SECONDS=1900 SEED=7 REPORT=run.json)
+	@$(IN) PLANSTREAM_CHAOS_SECONDS=$(SECONDS) PLANSTREAM_CHAOS_SEED=$(SEED) \
 	  PLANSTREAM_CHAOS_RATE=$(RATE) PLANSTREAM_CHAOS_BROKERS=$(BROKERS) \
-	  PLANSTREAM_CHAOS_REPORT=$(REPORT) \
-	  $(BIN)/pytest tests/chaos/test_chaos.py --capture=no --show-capture=no $(ARGS)
+	  PLANSTREAM_CHAOS_REPORT=$(abspath $(REPORT)) \
+	  $(CURDIR)/$(BIN)/pytest tests/chaos/test_chaos.py --capture=no --show-capture=no $(ARGS)
 
-fuzz: setup ## Throw mutated records at a coordinator (RECORDS=100000 SEED=7)
-	@PLANSTREAM_FUZZ_RECORDS=$(RECORDS) PLANSTREAM_FUZZ_SEED=$(SEED) \
-	  $(BIN)/pytest tests/fuzz --capture=no --show-capture=no $(ARGS)
+fuzz: setup $(FIRST) ## Throw mutated records at a coordinator (RECORDS=100000 SEED=7)
+	@$(IN) PLANSTREAM_FUZZ_RECORDS=$(RECORDS) PLANSTREAM_FUZZ_SEED=$(SEED) \
+	  $(CURDIR)/$(BIN)/pytest tests/fuzz --capture=no --show-capture=no $(ARGS)
 
-bench: setup ## Measure all that has a target, 20 minutes (ARGS="--quick --markdown a.md")
-	@$(BIN)/python -m benchmarks all $(ARGS)
+bench: setup $(FIRST) ## Measure all that has a target, 20 minutes (ARGS="--quick --markdown a.md")
+	@$(ON) $(BIN)/python -m benchmarks all $(ARGS)
+
+compiled: setup ## Compile the folds to C, in a copy; test, bench, chaos COMPILED=1 use it
+	@$(BIN)/python -m tools.compile $(COPY)
 
 coverage: setup ## Say which lines and branches the tests without a broker miss
 	@$(BIN)/coverage erase

@@ -10,6 +10,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from streams.compiled import is_compiled
+
 PACKAGES = ("faust-streaming", "mode-streaming", "aiokafka", "fastavro", "uvloop")
 
 
@@ -22,6 +24,7 @@ def facts() -> dict[str, Any]:
         "kernel": platform.release(),
         "load_average": [round(load, 2) for load in os.getloadavg()],
         "python": platform.python_version(),
+        "compiled": is_compiled(),
         "packages": {name: _version(name) for name in PACKAGES},
         "commit": commit(),
     }
@@ -38,6 +41,7 @@ def lines(facts: Mapping[str, Any]) -> list[str]:
             f"load average before: {load}"
         ),
         f"Software: Python {facts['python']}, {packages}",
+        f"Folds: {'compiled' if facts['compiled'] else 'interpreted'}",
         f"Commit: {facts['commit']}",
     ]
 

@@ -10,7 +10,7 @@ from schemas.errors import ExecutionError
 from schemas.results import Status
 
 
-class RuleBroken(RuntimeError):
+class RuleBroken(Exception):
     """A check among the actions of §5 failed: a bug of ours, never a plan's fault.
 
     Attributes:

@@ -85,8 +85,8 @@ def fold(
         return _lose_parent(progress, event, now)
     if isinstance(event, LimitFired) and event.limit != Limit.STEP_TIMEOUT:
         return _pass_limit(progress, event, now)
-    step = cast("int", event.step)  # of LimitFired, None is the plan's
-    if progress.attempt(step) != event.attempt:
+    step = event.step
+    if step is None or progress.attempt(step) != event.attempt:
         return []
     handle = STEP_FOLDS.get((progress.states[step], type(event)))
     return [] if handle is None else handle(progress, event, now, bounds)

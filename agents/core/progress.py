@@ -114,19 +114,23 @@ class PlanProgress:
         """The attempt that counts: the running one, the last, or the one to come."""
         return self.look(step).attempt
 
+    def numbered(self) -> Iterator[tuple[int, int]]:
+        """Each step's number with its state."""
+        return enumerate(list(self.states))  # a list: mypyc walks no bytearray
+
     def in_flight(self) -> Iterator[int]:
         """The steps of which an attempt is with a step agent, ascending."""
-        return (step for step, state in enumerate(self.states) if state in IN_FLIGHT)
+        return (step for step, state in self.numbered() if state in IN_FLIGHT)
 
     def completed_steps(self) -> tuple[int, ...]:
         """The steps whose results count, ascending (R3)."""
         done = StepState.COMPLETED
-        return tuple([step for step, state in enumerate(self.states) if state == done])
+        return tuple([step for step, state in self.numbered() if state == done])
 
     def incomplete_steps(self) -> tuple[int, ...]:
         """The steps that did not complete, ascending."""
         done = StepState.COMPLETED
-        return tuple([step for step, state in enumerate(self.states) if state != done])
+        return tuple([step for step, state in self.numbered() if state != done])
 
     def warnings(self) -> tuple[StepWarning, ...]:
         """The warnings in the plan's trace, by step (R6, R41)."""

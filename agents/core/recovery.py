@@ -79,7 +79,7 @@ def _load(progress: PlanProgress, step: int, row: Mapping[str, Any]) -> None:
 
 def _count(progress: PlanProgress) -> None:
     failed = []
-    for step, state in enumerate(progress.states):
+    for step, state in progress.numbered():
         if state in FINISHED:
             progress.unfinished -= 1
         if state == StepState.COMPLETED:

@@ -26,7 +26,7 @@ from benchmarks.suite.report import shown
 from benchmarks.suite.run import PARTS, Options, run
 from benchmarks.suite.session import Scale
 
-FULL = Scale(Pace(settle_s=8, warm_up_s=1.5, duration_s=5), rounds=5)
+FULL = Scale(Pace(settle_s=25, warm_up_s=1.5, duration_s=5), rounds=5)
 QUICK = Scale(
     Pace(settle_s=2, warm_up_s=0.5, duration_s=1),
     rounds=1,
@@ -59,6 +59,9 @@ def everything(  # noqa: PLR0913 - the options are the interface
     sleep: Annotated[
         float | None, typer.Option(min=1, help="Seconds that the slow handler takes.")
     ] = None,
+    partitions: Annotated[
+        int, typer.Option(min=1, help="Of each topic; one for each core and no more.")
+    ] = 2,
     peers: Annotated[
         Path, typer.Option(help="Where other engines are installed.")
     ] = Path(".cache/peers"),
@@ -87,6 +90,7 @@ def everything(  # noqa: PLR0913 - the options are the interface
         scale=scale,
         parts=parts,
         baseline=Baseline(peers, quick=quick) if "restate" in parts else None,
+        partitions=partitions,
         broker=broker,
         logs=logs,
     )

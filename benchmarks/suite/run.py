@@ -34,6 +34,8 @@ class Options:
     parts: Collection[str] = PARTS
     baseline: Baseline | None = None
     """Restate, if it is to be measured beside planstream."""
+    partitions: int | None = None
+    """Of each topic; as the settings say when None."""
     broker: str | None = None
     logs: Path | None = None
 
@@ -80,9 +82,10 @@ async def _round(
     options: Options, parts: Collection[str], found: Found, say: Say
 ) -> None:
     broker, logs, scale = options.broker, options.logs, options.scale
+    usual = {"routes": ROUTES, "partitions": options.partitions}
     short = [part for part in parts if part not in ("open", "restate")]
     if short:
-        async with installed(broker, logs, routes=ROUTES) as installation:
+        async with installed(broker, logs, **usual) as installation:
             found.settings = reported(installation.settings)
             async with session(installation, scale, say) as running:
                 for part in short:
@@ -91,8 +94,8 @@ async def _round(
                 found.problems += running.load.tracker.problems
     if "open" in parts:
         limit = 2 * scale.open_plans
-        more = {"routes": ROUTES, "max_plans_in_flight": limit}
-        async with installed(broker, logs, **more) as installation:
+        more = {"max_plans_in_flight": limit}
+        async with installed(broker, logs, **usual, **more) as installation:
             await _guarded("open", _open(installation, scale, found, say), found, say)
 
 

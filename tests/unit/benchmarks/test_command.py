@@ -21,6 +21,7 @@ MACHINE = {
     "memory_mb": 1000,
     "kernel": "6",
     "python": "3.11",
+    "compiled": False,
     "load_average": [0.0, 0.0, 0.0],
     "packages": {},
     "commit": None,

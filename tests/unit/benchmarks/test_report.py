@@ -26,6 +26,7 @@ MACHINE = {
     "memory_mb": 1000,
     "kernel": "6",
     "python": "3.11",
+    "compiled": False,
     "load_average": [0.0, 0.5, 1.0],
     "packages": {"aiokafka": "1"},
     "commit": "abc",

@@ -27,6 +27,7 @@ MACHINE = {
     "kernel": "6",
     "load_average": [0.5, 1.0, 1.5],
     "python": "3.11",
+    "compiled": False,
     "packages": {},
     "commit": "abc",
 }

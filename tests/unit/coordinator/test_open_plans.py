@@ -71,6 +71,7 @@ def test_a_busy_plan_is_never_built_again(
     assert len(objects(bench.state)) == len(keys)
 
 
+@pytest.mark.interpreted
 def test_the_longest_idle_plans_are_forgotten_first(
     bench: Bench, admit: Admit, built: list[bytes]
 ) -> None:
@@ -118,6 +119,7 @@ def test_a_plan_that_ends_is_let_go_of(bench: Bench) -> None:
     assert bench.state.open_plan(plan_key(asked.plan_id)) is None
 
 
+@pytest.mark.interpreted
 def test_a_forgotten_plan_goes_on_where_it_was(
     bench: Bench, admit: Admit, built: list[bytes]
 ) -> None:

@@ -162,6 +162,7 @@ def test_folding_stops_ahead_of_a_transaction_that_does_not_end(
     asyncio.run(scenario())
 
 
+@pytest.mark.interpreted
 def test_a_fold_that_raises_is_remembered_and_ends_the_process(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -203,6 +204,7 @@ def test_a_fold_that_raises_is_remembered_and_ends_the_process(
     assert deaths == ["folding plans/0 at 1 raised, for the 1. time"]
 
 
+@pytest.mark.interpreted
 def test_ids_are_forgotten_as_fast_as_they_come(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -1,0 +1,124 @@
+"""The compiled folds do what their sources say (docs/adr/0016).
+
+They are left out where there is no C compiler: nothing else of planstream needs one.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from streams.compiled import is_compiled
+from tests.conftest import Broker
+from tools.compile import (
+    MODULES,
+    ROOT,
+    SUFFIX,
+    CannotCompile,
+    copy_compiled,
+    copy_project,
+)
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(900),
+    pytest.mark.skipif(
+        shutil.which("cc") is None or is_compiled(),
+        reason="there is no C compiler, or all of this is compiled already",
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build the wheel that has them, as a release does."""
+    directory = tmp_path_factory.mktemp("dist")
+    variables = {"HATCH_BUILD_HOOK_ENABLE_CUSTOM": "true"}
+    build = ("-m", "hatchling", "build", "-t", "wheel", "-d", str(directory))
+    run(ROOT, *build, **variables)
+    (built,) = directory.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def copy(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the project as it is in that wheel, with its tests."""
+    copy = tmp_path_factory.mktemp("copy") / "planstream"
+    copy_project(ROOT, copy)
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(copy)
+    return copy
+
+
+def run(where: Path, *command: str, **variables: str) -> str:
+    done = subprocess.run(
+        [sys.executable, *command],
+        cwd=where,
+        env=os.environ | variables,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-5000:]
+    return done.stdout
+
+
+def test_the_wheel_is_for_this_platform(wheel: Path) -> None:
+    """A library for each module and one that they share, beside all the sources."""
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+    assert not wheel.name.endswith("-none-any.whl")
+    assert sum(name.endswith(SUFFIX) for name in names) == len(MODULES) + 1
+    assert set(MODULES) < set(names)
+
+
+def test_libraries_are_what_is_imported(copy: Path) -> None:
+    """Before the sources beside them."""
+    names = [module.removesuffix(".py").replace("/", ".") for module in MODULES]
+    script = (
+        "import importlib, sys\n"
+        "for name in sys.argv[1:]:\n"
+        "    print(importlib.import_module(name).__file__)"
+    )
+    files = run(copy, "-c", script, *names).split()
+    assert len(files) == len(MODULES)
+    assert all(str(copy) in each and each.endswith(SUFFIX) for each in files)
+
+
+def test_rules_and_simulation_hold_when_compiled(copy: Path) -> None:
+    """The core's and the coordinator's tests, and the simulated faults."""
+    parts = ("core", "coordinator", "schemas")
+    told = run(
+        copy,
+        *("-m", "pytest", "-q", "-m", "not broker"),
+        *(f"tests/unit/{part}" for part in parts),
+        "tests/simulation/test_simulation.py",
+    )
+    assert "it replaces what is compiled here" in told
+
+
+def test_plans_run_when_compiled(copy: Path, kafka: Broker) -> None:
+    """On a real broker, with real processes."""
+    run(
+        copy,
+        *("-m", "pytest", "-q", "tests/integration/test_several.py"),
+        PLANSTREAM_BROKER=kafka.bootstrap,
+    )
+
+
+def test_what_the_compiler_refuses_is_told(tmp_path: Path) -> None:
+    """And leaves no copy behind."""
+    root = tmp_path / "project"
+    for package in ("agents", "schemas", "streams"):
+        shutil.copytree(ROOT / package, root / package)
+    (root / "schemas/identity.py").write_text("def broken(: int", encoding="utf-8")
+    with pytest.raises(CannotCompile, match=r"identity\.py"):
+        copy_compiled(root, tmp_path / "copy")
+    assert not (tmp_path / "copy").exists()

@@ -1,0 +1,148 @@
+"""Compiles what a coordinator does with every record to C (docs/adr/0016).
+
+    python -m tools.compile FOLDER
+
+makes FOLDER a copy of the project with these modules compiled. Run from there, or with
+it in front of the path, planstream uses them; the sources beside them say the same.
+`tools/wheel.py` puts them into a wheel.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("agents", "schemas", "streams")
+"""What a wheel holds."""
+BESIDE = ("benchmarks", "docs", "examples", "tests", "tools")
+"""What else is run from a copy of the project."""
+
+MODULES = (
+    "agents/core/actions.py",
+    "agents/core/admission.py",
+    "agents/core/commands.py",
+    "agents/core/consequences.py",
+    "agents/core/deadlines.py",
+    "agents/core/ending.py",
+    "agents/core/events.py",
+    "agents/core/failures.py",
+    "agents/core/folding.py",
+    "agents/core/outcome.py",
+    "agents/core/progress.py",
+    "agents/core/recovery.py",
+    "agents/core/retries.py",
+    "agents/core/states.py",
+    "agents/core/terms.py",
+    "agents/core/traces.py",
+    "agents/admission.py",
+    "agents/aggregation.py",
+    "agents/coordinator.py",
+    "agents/deadlines.py",
+    "agents/dispatch.py",
+    "agents/effects.py",
+    "agents/payloads.py",
+    "agents/references.py",
+    "agents/scheduling.py",
+    "agents/open_plans.py",
+    "agents/publication.py",
+    "agents/tables.py",
+    "schemas/avro_format.py",
+    "schemas/avro_reader.py",
+    "schemas/avro_writer.py",
+    "schemas/codec.py",
+    "schemas/headers.py",
+    "schemas/identity.py",
+    "schemas/json_scan.py",
+    "schemas/opaque.py",
+    "schemas/validation.py",
+)
+"""What is compiled: pure functions and tables, which every record passes through."""
+
+CONFIG = """\
+[mypy]
+plugins = pydantic.mypy
+ignore_missing_imports = true
+"""
+SUFFIX = sysconfig.get_config_var("EXT_SUFFIX")
+
+
+class CannotCompile(Exception):
+    """There is no C compiler, or it refused."""
+
+
+def compiled(root: Path, folder: Path) -> list[Path]:
+    """Compile the modules of the project at `root` into `folder`.
+
+    Returns:
+        The paths of all shared libraries, relative to the folder.
+
+    Raises:
+        CannotCompile: with what the compilers said.
+    """
+    for package in PACKAGES:
+        _copy(root / package, folder / package)
+    (folder / "mypy.ini").write_text(CONFIG, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "mypyc", *MODULES],
+        cwd=folder,
+        env=os.environ | {"MYPYC_OPT_LEVEL": "3", "MYPYC_DEBUG_LEVEL": "0"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise CannotCompile(done.stdout)
+    shutil.rmtree(folder / "build")
+    return sorted(path.relative_to(folder) for path in folder.rglob(f"*{SUFFIX}"))
+
+
+def copy_compiled(root: Path, copy: Path) -> int:
+    """Make `copy` the project with compiled modules; how many libraries it has.
+
+    Raises:
+        CannotCompile: with what the compilers said; the copy is as it was.
+    """
+    with tempfile.TemporaryDirectory(prefix="planstream-compile-") as scratch:
+        libraries = compiled(root, Path(scratch))
+        if copy.exists():
+            shutil.rmtree(copy)
+        copy_project(root, copy)
+        for library in libraries:
+            shutil.copy2(Path(scratch) / library, copy / library)
+    return len(libraries)
+
+
+def copy_project(root: Path, copy: Path) -> None:
+    """Copy what is run from a project's folder."""
+    files = [path.name for path in root.iterdir() if path.is_file()]
+    for name in (*PACKAGES, *BESIDE, *files):
+        _copy(root / name, copy / name)
+
+
+def _copy(source: Path, target: Path) -> None:
+    if source.is_dir():
+        shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+    else:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(source, target)
+
+
+def main() -> None:
+    """Compile into the folder that is named."""
+    (folder,) = sys.argv[1:]
+    try:
+        count = copy_compiled(ROOT, Path(folder).absolute())
+    except CannotCompile as error:
+        sys.exit(f"{error}\nnothing was compiled: is there a C compiler?")
+    print(f"{folder}: the project, with {count - 1} modules compiled")
+
+
+if __name__ == "__main__":
+    main()
