@@ -16,7 +16,11 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
 # make bench COMPILED=1, and so test, check, chaos and fuzz: with the folds compiled to C.
-ifdef COMPILED
+# Files that ARGS name are in the copy then, unless by their whole path.
+FIRST :=
+IN :=
+ON :=
+ifneq ($(filter-out 0,$(COMPILED)),)
 FIRST := compiled
 IN := cd $(COPY) &&
 ON := PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/$(COPY)
@@ -54,11 +58,16 @@ fuzz: setup $(FIRST) ## Throw mutated records at a coordinator (RECORDS=100000 S
 	@$(IN) PLANSTREAM_FUZZ_RECORDS=$(RECORDS) PLANSTREAM_FUZZ_SEED=$(SEED) \
 	  $(CURDIR)/$(BIN)/pytest tests/fuzz --capture=no --show-capture=no $(ARGS)
 
-bench: setup $(FIRST) ## Measure all that has a target, 20 minutes (ARGS="--quick --markdown a.md")
+bench: setup $(FIRST) ## Measure all that has a target, 25 minutes (ARGS="--quick --markdown a.md")
 	@$(ON) $(BIN)/python -m benchmarks all $(ARGS)
 
-compiled: setup ## Compile the folds to C, in a copy; test, bench, chaos COMPILED=1 use it
+compiled: $(COPY)/.compiled ## Compile the folds to C, in a copy: make bench COMPILED=1 uses it
+
+# Made anew after any change, and not while something runs in it.
+$(COPY)/.compiled: $(READY) $(wildcard *.*) $(shell find $(CODE) docs -type f ! -name '*.pyc')
+	@echo "Compiling the folds into $(COPY) (about a minute)"
 	@$(BIN)/python -m tools.compile $(COPY)
+	@touch $@
 
 coverage: setup ## Say which lines and branches the tests without a broker miss
 	@$(BIN)/coverage erase

@@ -51,7 +51,7 @@ ORPHAN_MARGIN_MS = 60_000
 
 def depth_of(headers: Headers) -> int:
     """How deep the plan of a step request is nested; 0 is not at all."""
-    text = dict(headers).get(DEPTH, b"0")
+    text = dict(headers).get(DEPTH) or b"0"
     return int(text) if text.isdigit() and len(text) <= len(str(MAX_DEPTH)) else 0
 
 

@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from streams.compiled import is_compiled
+from agents import coordinator
 
 PACKAGES = ("faust-streaming", "mode-streaming", "aiokafka", "fastavro", "uvloop")
 
@@ -28,6 +28,11 @@ def facts() -> dict[str, Any]:
         "packages": {name: _version(name) for name in PACKAGES},
         "commit": commit(),
     }
+
+
+def is_compiled() -> bool:
+    """Whether folds run as C, not as Python (docs/adr/0016)."""
+    return Path(coordinator.__file__).suffix != ".py"
 
 
 def lines(facts: Mapping[str, Any]) -> list[str]:

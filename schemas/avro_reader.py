@@ -85,6 +85,8 @@ def read_size(data: bytes, index: int) -> tuple[int, int]:
     size, end = read_long(data, index)
     if size < 0:
         raise malformed("a negative length", index)
+    if size > len(data):
+        raise malformed("the record ends too early", len(data))
     return size, end
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 from hypothesis import settings
 
-from streams.compiled import is_compiled
+from benchmarks.machine import is_compiled
 from streams.devkit.kafka import EmbeddedKafka
 
 # A shared machine is slow now and then; pytest-timeout bounds a test all the same.

@@ -20,8 +20,9 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("agents", "schemas", "streams")
 """What a wheel holds."""
-BESIDE = ("benchmarks", "docs", "examples", "tests", "tools")
+BESIDE = (".ci", "benchmarks", "docs", "examples", "tests", "tools")
 """What else is run from a copy of the project."""
+NOT_COPIED = (".git", ".coverage")
 
 MODULES = (
     "agents/core/actions.py",
@@ -56,20 +57,20 @@ MODULES = (
     "schemas/avro_reader.py",
     "schemas/avro_writer.py",
     "schemas/codec.py",
-    "schemas/headers.py",
     "schemas/identity.py",
     "schemas/json_scan.py",
     "schemas/opaque.py",
     "schemas/validation.py",
 )
-"""What is compiled: pure functions and tables, which every record passes through."""
+"""What is compiled: pure functions and tables, all of them busy with every plan."""
 
 CONFIG = """\
 [mypy]
 plugins = pydantic.mypy
 ignore_missing_imports = true
 """
-SUFFIX = sysconfig.get_config_var("EXT_SUFFIX")
+SUFFIX: str = sysconfig.get_config_var("EXT_SUFFIX")
+IGNORED = shutil.ignore_patterns("__pycache__", f"*{SUFFIX}")
 
 
 class CannotCompile(Exception):
@@ -122,13 +123,15 @@ def copy_compiled(root: Path, copy: Path) -> int:
 def copy_project(root: Path, copy: Path) -> None:
     """Copy what is run from a project's folder."""
     files = [path.name for path in root.iterdir() if path.is_file()]
-    for name in (*PACKAGES, *BESIDE, *files):
-        _copy(root / name, copy / name)
+    wanted = {*PACKAGES, *BESIDE, *files}.difference(NOT_COPIED)
+    for name in sorted(wanted):
+        if (root / name).exists() and not name.endswith(SUFFIX):
+            _copy(root / name, copy / name)
 
 
 def _copy(source: Path, target: Path) -> None:
     if source.is_dir():
-        shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(source, target, ignore=IGNORED)
     else:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(source, target)

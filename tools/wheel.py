@@ -26,7 +26,11 @@ class CompiledFolds(BuildHookInterface[Any]):
             return
         self._scratch = Path(tempfile.mkdtemp(prefix="planstream-wheel-"))
         root = Path(self.root)
-        libraries = _compiling(root).compiled(root, self._scratch)
+        try:
+            libraries = _compiling(root).compiled(root, self._scratch)
+        except BaseException:
+            shutil.rmtree(self._scratch)
+            raise
         build_data["pure_python"] = False
         build_data["infer_tag"] = True
         build_data["force_include"] |= {

@@ -34,7 +34,7 @@ When the other end has gone without a word (a host without power, a firewall tha
 forgotten us) a connection is found to be dead only so. aiokafka's 40 s for each of
 several would be longer than a commit may take.
 """
-Headers = Sequence[tuple[str, bytes]]
+Headers = Sequence[tuple[str, bytes | None]]
 
 # Kafka answers the first produce of a transaction with CONCURRENT_TRANSACTIONS while
 # the previous one of the same id is still being completed: a few milliseconds. aiokafka

@@ -228,7 +228,8 @@ class MemorySystem:
         self._engine.halt(codec.decode(record.value, ExecutionHalted).execution_id)
 
     def _take_letter(self, record: Outgoing) -> None:
-        reasons = [value.decode() for name, value in record.headers if name == "reason"]
+        values = [value or b"" for name, value in record.headers if name == "reason"]
+        reasons = [value.decode() for value in values]
         self._fail(ValueError(f"the plan was rejected: {', '.join(reasons)}"))
 
     def _fail(self, error: Exception | str) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from streams.compiled import is_compiled
+from benchmarks.machine import is_compiled
 from tests.conftest import Broker
 from tools.compile import (
     MODULES,
@@ -93,8 +93,8 @@ def test_libraries_are_what_is_imported(copy: Path) -> None:
 
 
 def test_rules_and_simulation_hold_when_compiled(copy: Path) -> None:
-    """The core's and the coordinator's tests, and the simulated faults."""
-    parts = ("core", "coordinator", "schemas")
+    """The tests of all that is compiled, and the simulated faults."""
+    parts = ("core", "coordinator", "schemas", "worker/test_scheduling.py")
     told = run(
         copy,
         *("-m", "pytest", "-q", "-m", "not broker"),
@@ -108,7 +108,9 @@ def test_plans_run_when_compiled(copy: Path, kafka: Broker) -> None:
     """On a real broker, with real processes."""
     run(
         copy,
-        *("-m", "pytest", "-q", "tests/integration/test_several.py"),
+        *("-m", "pytest", "-q"),
+        "tests/integration/test_several.py",
+        "tests/integration/test_dead_letters.py",
         PLANSTREAM_BROKER=kafka.bootstrap,
     )
 

@@ -38,7 +38,7 @@ class Stored:
     timestamp: int
     key: bytes | None
     value: bytes | None
-    headers: tuple[tuple[str, bytes], ...]
+    headers: tuple[tuple[str, bytes | None], ...]
     transaction: Transaction | None = None
     is_marker: bool = False
 

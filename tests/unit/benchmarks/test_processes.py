@@ -11,7 +11,6 @@ import pytest
 
 from benchmarks import machine
 from benchmarks.processes import family, usages
-from streams.compiled import is_compiled
 
 BUSY = "sum(i * i for i in range(4_000_000)); print(flush=True); sys.stdin.read()"
 PARENT = "subprocess.run([sys.executable, '-c', 'import sys; ' + sys.argv[1]])"
@@ -51,7 +50,7 @@ def test_the_facts_about_the_machine_are_complete() -> None:
     assert facts["cores"] >= 1
     assert facts["memory_mb"] > 100
     assert facts["cpu"]
-    assert facts["compiled"] is is_compiled()
+    assert facts["compiled"] is machine.is_compiled()
     assert facts["packages"]["aiokafka"]
     assert str(Path.home()) not in str(facts)
 

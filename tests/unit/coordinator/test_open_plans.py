@@ -57,6 +57,7 @@ def objects(state: PartitionState) -> OpenPlans:
     return state._open
 
 
+@pytest.mark.interpreted
 def test_a_busy_plan_is_never_built_again(
     bench: Bench, admit: Admit, built: list[bytes]
 ) -> None:

@@ -291,6 +291,7 @@ def test_too_large_a_submission_is_refused_when_its_ids_can_be_read() -> None:
     assert dict(letter.headers)["reason"] == b"TOO_LARGE"
 
 
+@pytest.mark.interpreted
 def test_too_large_a_submission_is_not_judged(monkeypatch: pytest.MonkeyPatch) -> None:
     """Refusals: a million faults would hold the partition, and decide nothing."""
 
@@ -303,6 +304,14 @@ def test_too_large_a_submission_is_not_judged(monkeypatch: pytest.MonkeyPatch) -
     ended = result(bench.admit(plan))
     assert ended.error is not None
     assert ended.error.error_code == "RESOURCE_EXHAUSTED"
+
+
+def test_a_dead_letter_keeps_headers_without_values() -> None:
+    """R38: Kafka allows them, and whoever sent the record may use them."""
+    headers = [("trace", None), ("empty", b"")]
+    effects = Bench().fold(PLANS_TOPIC, b"{", headers=headers)
+    (letter,) = sent_to(effects, "rejected")
+    assert list(letter.headers)[: len(headers)] == headers
 
 
 def test_a_record_too_heavy_to_be_moved_is_a_dead_letter() -> None:
@@ -325,7 +334,7 @@ def test_a_dead_letter_of_what_fits_no_topic_is_cut() -> None:
         effects = bench.fold(PLANS_TOPIC, value, key=b"k", headers=headers)
         (letter,) = sent_to(effects, "rejected")
         assert (letter.key, letter.value) == (b"k", value[:kept])
-        added = dict(letter.headers)
+        added = {name: value or b"" for name, value in letter.headers}
         assert added["reason"] == b"MALFORMED"
         assert added["reason-detail"].startswith(b"cut") is (kept < weight)
         assert ("trace" in added) is (kept == weight)

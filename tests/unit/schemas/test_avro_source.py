@@ -9,6 +9,7 @@ import pytest
 
 from schemas.avro_reader import reader_of
 from schemas.avro_writer import writer_of
+from schemas.decode_error import DecodeError
 
 
 def record(kind: Any) -> dict[str, Any]:
@@ -80,3 +81,23 @@ def test_lists_in_maps_in_lists() -> None:
 
 def inner() -> dict[str, Any]:
     return {"type": "array", "items": "long"}
+
+
+@pytest.mark.parametrize("size", [5, 2**31, 2**62, 2**63 - 1])
+@pytest.mark.parametrize("kind", ["string", "bytes"])
+def test_a_string_longer_than_its_record_is_malformed(kind: str, size: int) -> None:
+    """R37: the last one of a list, after which the rest of the list is looked for."""
+    schema = record({"type": "array", "items": kind})
+    data = b"\x02" + zigzag(size) + b"abc\0"
+    with pytest.raises(DecodeError, match="ends too early"):
+        reader_of(schema)(data, 0)
+
+
+def zigzag(number: int) -> bytes:
+    """A long that is not negative, as Avro writes it."""
+    number *= 2
+    written = bytearray()
+    while number > 0x7F:
+        written.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes([*written, number])

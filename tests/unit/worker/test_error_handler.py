@@ -128,7 +128,7 @@ def test_what_keeps_failing_is_given_up() -> None:
     assert rejected is record
     assert (letter.key, letter.value) == (record.key, record.value)
     assert list(letter.headers[:4]) == list(record.headers)
-    added = dict(letter.headers[4:])
+    added = {name: value or b"" for name, value in letter.headers[4:]}
     assert added["reason"] == b"HANDLER_FAILED"
     assert added["reason-detail"].startswith(b"OSError: away")
     assert added["source-topic"] == b"p.results.failure"
@@ -171,7 +171,7 @@ def test_whatever_leaves_it_is_its_failure(error: BaseException, kind: str) -> N
     bench.finish(failure())
 
     ((_, letter),) = bench.letters
-    headers = dict(letter.headers)
+    headers = {name: value or b"" for name, value in letter.headers}
     assert headers["error-type"].endswith(type(error).__name__.encode())
 
 
