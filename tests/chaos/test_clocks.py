@@ -20,9 +20,9 @@ from tests.integration.system import Member, System, eventually
 
 HOUR_MS = 3_600_000
 SLACK_MS = 15_000
+"""What a loaded machine may add to any limit."""
 AHEAD_MS, BACK_MS = 30_000, 10_000
 """How far a coordinator's clock jumps."""
-"""What a loaded machine may add to any limit."""
 
 
 def skew(member: Member, ms: int) -> None:
