@@ -7,11 +7,9 @@ The wheel is for this Python and this platform then; a C compiler must be there.
 
 from __future__ import annotations
 
-import importlib.util
-import shutil
+import runpy
 import tempfile
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
@@ -24,17 +22,15 @@ class CompiledFolds(BuildHookInterface[Any]):
         """Compile, before the wheel is put together; nothing in an editable one."""
         if version == "editable":
             return
-        self._scratch = Path(tempfile.mkdtemp(prefix="planstream-wheel-"))
-        root = Path(self.root)
-        try:
-            libraries = _compiling(root).compiled(root, self._scratch)
-        except BaseException:
-            shutil.rmtree(self._scratch)
-            raise
+        self._scratch = tempfile.TemporaryDirectory(prefix="planstream-wheel-")
+        root, scratch = Path(self.root), Path(self._scratch.name)
+        # By its path: a build has no project on its own.
+        compile_folds = runpy.run_path(str(root / "tools/compile.py"))
+        libraries = compile_folds["compiled"](root, scratch)
         build_data["pure_python"] = False
         build_data["infer_tag"] = True
         build_data["force_include"] |= {
-            str(self._scratch / library): str(library) for library in libraries
+            str(scratch / library): str(library) for library in libraries
         }
 
     def finalize(
@@ -45,16 +41,4 @@ class CompiledFolds(BuildHookInterface[Any]):
     ) -> None:
         """Remove what was compiled: the wheel has it."""
         if version != "editable":
-            shutil.rmtree(self._scratch)
-
-
-def _compiling(root: Path) -> ModuleType:
-    """Load `tools/compile.py`: a build has no project on its path."""
-    spec = importlib.util.spec_from_file_location(
-        "compile_folds", root / "tools/compile.py"
-    )
-    if spec is None or spec.loader is None:
-        raise ImportError("tools/compile.py is missing")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+            self._scratch.cleanup()

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from benchmarks.peers.baseline import Baseline
+from benchmarks.peers.baseline import SETTLE_S, Baseline
 from benchmarks.presenting import (
     Broker,
     Files,
@@ -26,7 +26,7 @@ from benchmarks.suite.report import shown
 from benchmarks.suite.run import PARTS, Options, run
 from benchmarks.suite.session import Scale
 
-FULL = Scale(Pace(settle_s=25, warm_up_s=1.5, duration_s=5), rounds=5)
+FULL = Scale(Pace(settle_s=SETTLE_S, warm_up_s=1.5, duration_s=5), rounds=5)
 QUICK = Scale(
     Pace(settle_s=2, warm_up_s=0.5, duration_s=1),
     rounds=1,

@@ -6,11 +6,12 @@ import asyncio
 from functools import lru_cache
 from typing import Any
 
+from agents.effects import Headers
 from schemas import codec
 from schemas.record import Record
 from streams.config import Settings
 from streams.runtime.outbox import Outbox
-from streams.runtime.producers import Entry, Headers
+from streams.runtime.producers import Entry
 from streams.topics import Topics, partition_of
 
 REMEMBERED = 10_000

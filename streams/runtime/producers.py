@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import aiokafka.producer.sender
@@ -20,6 +20,7 @@ from aiokafka.errors import (
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.protocol.produce import ProduceRequest
 
+from agents.effects import Headers
 from streams.config import Settings
 
 BATCH_BYTES = 512 * 1024
@@ -34,7 +35,6 @@ When the other end has gone without a word (a host without power, a firewall tha
 forgotten us) a connection is found to be dead only so. aiokafka's 40 s for each of
 several would be longer than a commit may take.
 """
-Headers = Sequence[tuple[str, bytes | None]]
 
 # Kafka answers the first produce of a transaction with CONCURRENT_TRANSACTIONS while
 # the previous one of the same id is still being completed: a few milliseconds. aiokafka
