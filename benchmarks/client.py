@@ -12,6 +12,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from benchmarks.submissions import Submission
 from streams.config import Settings
+from streams.runtime.fetching import hand_over_first
 from streams.topics import Topics, partition_of
 
 BATCH_FROM = 6
@@ -55,6 +56,7 @@ class Client:
         )
         async with producer, consumer:
             await producer.partitions_for(topics.plans.name)
+            hand_over_first(consumer)
             await _seek_to_end(consumer, topics)
             yield cls(producer, consumer, topics)
 

@@ -12,6 +12,7 @@ from schemas.results import PlanResult
 from streams.broker import CONNECTION_ERRORS, connect, reason_of
 from streams.config import Settings
 from streams.exceptions import ResultsLost
+from streams.runtime.fetching import hand_over_first
 from streams.topics import Topic, Topics
 
 POLL_MS = 1_000
@@ -166,6 +167,7 @@ class ResultStream:
         """
         consumer = new_consumer(self._settings)
         await connect(consumer, self._settings)
+        hand_over_first(consumer)
         self._consumer = consumer
         topics = list(self._topics.results)
         if self._with_rejected:

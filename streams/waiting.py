@@ -25,6 +25,7 @@ from streams.results import (
     partitions_of,
     rejected,
 )
+from streams.runtime.fetching import hand_over_first
 from streams.topics import Topics
 
 RECENT_BYTES = 64 * 2**20
@@ -95,6 +96,7 @@ class Waiting:
         """
         consumer = new_consumer(self._settings)
         await connect(consumer, self._settings)
+        hand_over_first(consumer)
         topics = (*self._topics.results, self._topics.rejected)
         try:
             await assign(consumer, partitions_of(topics), since=None)

@@ -25,6 +25,8 @@ from faust.types import TP
 from mode import Service
 from mode.utils.futures import maybe_async
 
+from streams.runtime.fetching import hand_over_first
+
 CHUNK = 500
 """Most records in one event: bounds how long one fold may hold the loop."""
 POLL_S = 0.25
@@ -56,6 +58,7 @@ class LoopConsumerService(AIOKafkaConsumerThread):
         self._thread_started.set()
         await self._default_start()
         await self.on_thread_started()
+        hand_over_first(self._ensure_consumer())
 
     async def stop(self) -> None:
         """Stop as a plain service."""
