@@ -71,6 +71,9 @@ def scenarios(
 ) -> list[Scenario]:
     """Lists what is to be measured, in order.
 
+    What is alone in flight comes last: a broker in service has been under load, and its
+    compiler is done.
+
     Args:
         pace: How long each measurement takes.
         shapes: Names of shapes; the usual ones when empty.
@@ -90,7 +93,7 @@ def scenarios(
         for shape in chosen
         for number in _numbers(in_flight, usual.get(shape.name))
     ]
-    return once * rounds
+    return sorted(once, key=lambda each: each.in_flight == 1) * rounds
 
 
 def _numbers(asked: Iterable[int], usual: tuple[int, ...] | None) -> tuple[int, ...]:

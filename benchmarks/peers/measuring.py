@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -35,28 +35,40 @@ LEAST_PLANS = 3
 
 
 async def measure(running: Running, amount: Amount) -> dict[str, Any]:
-    """Measures one start of an engine: latencies, throughput, CPU, memory."""
+    """Measures one start of an engine: throughput, latencies, CPU, memory."""
     groups = {**running.groups, CLIENT: [os.getpid()]}
     found: dict[str, Any] = {}
     with Peak(groups) as peak:
         await _many(running, *next(iter(amount.loads.items())), amount.settle_s)
-        for shape, in_flight in amount.loads.items():
+        rates = {
+            shape: await _throughput(running, shape, in_flight, amount, groups)
+            for shape, in_flight in amount.loads.items()
+            if in_flight
+        }
+        for shape in amount.loads:
             await _one_at_a_time(running, shape, amount.warm_up_s, 1)
             took = await _one_at_a_time(running, shape, amount.latency_s, LEAST_PLANS)
             found[shape] = {"plans": len(took), "latency_ms": asdict(Latency.of(took))}
-            if in_flight:
-                await _many(running, shape, in_flight, amount.warm_up_s)
-                before = cpu_s(groups)
-                took, seconds = await _many(
-                    running, shape, in_flight, amount.throughput_s
-                )
-                spent = {name: s - before[name] for name, s in cpu_s(groups).items()}
-                speed = throughput(shape, in_flight, took, seconds, spent)
-                found[shape]["throughput"] = speed
+            if shape in rates:
+                found[shape]["throughput"] = rates[shape]
     return {
         "shapes": found,
         "peak_mb": {name: round(mb, 1) for name, mb in peak.mb.items()},
     }
+
+
+async def _throughput(
+    running: Running,
+    shape: str,
+    in_flight: int,
+    amount: Amount,
+    groups: Mapping[str, Sequence[int]],
+) -> dict[str, Any]:
+    await _many(running, shape, in_flight, amount.warm_up_s)
+    before = cpu_s(groups)
+    took, seconds = await _many(running, shape, in_flight, amount.throughput_s)
+    spent = {name: s - before[name] for name, s in cpu_s(groups).items()}
+    return throughput(shape, in_flight, took, seconds, spent)
 
 
 def throughput(

@@ -52,15 +52,15 @@ def test_a_run_leaves_time_for_start_and_stop(pace: Pace, limit_s: float) -> Non
 
 
 def test_what_is_asked_for_replaces_the_usual() -> None:
-    """Shapes and numbers in flight are multiplied, rounds come one after the other."""
+    """Shapes times numbers, unloaded ones last; rounds come one after the other."""
     found = scenarios(PACE, ["chain-3", "fan-2"], [1, 7], rounds=2)
-    names = ["chain-3 × 1", "chain-3 × 7", "fan-2 × 1", "fan-2 × 7"]
+    names = ["chain-3 × 7", "fan-2 × 7", "chain-3 × 1", "fan-2 × 1"]
     assert [each.name for each in found] == names * 2
 
 
 def test_a_shape_of_ones_own_is_measured_unloaded_and_loaded() -> None:
     """Also when no number in flight is given."""
-    assert [each.in_flight for each in scenarios(PACE, ["chain-7"])] == [1, 100]
+    assert [each.in_flight for each in scenarios(PACE, ["chain-7"])] == [100, 1]
 
 
 @pytest.mark.parametrize(("in_flight", "rounds"), [([0], 1), ([1], 0)])
