@@ -10,7 +10,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from streams.broker import connect, disconnect, reason_of
 from streams.config import Settings
 from streams.exceptions import BrokerUnreachable, PlanstreamError, ResultsLost
-from streams.results import CHUNK, POLL_MS, assign, key_text, new_consumer
+from streams.results import CHUNK, POLL_MS, as_text, assign, new_consumer
 from streams.topics import Topics, partition_of
 
 Deliver = Callable[[ConsumerRecord], None]
@@ -110,7 +110,7 @@ class History:
 
     def _pick(self, batch: list[ConsumerRecord], plan_ids: set[str]) -> None:
         for record in batch:
-            plan_id = key_text(record.key)
+            plan_id = as_text(record.key)
             if plan_id in plan_ids:
                 plan_ids.discard(plan_id)
                 self._deliver(record)

@@ -19,7 +19,8 @@ POLL_MS = 1_000
 CHUNK = 500
 """Records taken at once: more would let other tasks of the loop wait for long."""
 
-Headers = tuple[tuple[str, bytes], ...]
+Headers = tuple[tuple[str, bytes | None], ...]
+"""As Kafka has them: a value may be missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ class Rejected:
     @property
     def plan_id(self) -> str:
         """The plan's id, if the letter was keyed by one."""
-        return key_text(self.key)
+        return as_text(self.key)
 
     @property
     def reason(self) -> str:
@@ -64,7 +65,7 @@ class Rejected:
     def _last(self, name: str) -> str:
         """Read a header; ours come last, a submitter's own of that name before."""
         values = [value for header, value in self.headers if header == name]
-        return values[-1].decode("utf-8", "replace") if values else ""
+        return as_text(values[-1]) if values else ""
 
 
 def received(record: ConsumerRecord) -> Received:
@@ -86,9 +87,9 @@ def _place(record: ConsumerRecord) -> tuple[str, int, int, int, Headers]:
     return (*where, tuple(record.headers))
 
 
-def key_text(key: bytes | None) -> str:
-    """Turn a key into the id that it is, or into something that is no id."""
-    return (key or b"").decode("utf-8", "replace")
+def as_text(value: bytes | None) -> str:
+    """Turn a key, or a header's value, into text; what is missing is empty."""
+    return (value or b"").decode("utf-8", "replace")
 
 
 def new_consumer(settings: Settings, **options: Any) -> AIOKafkaConsumer:

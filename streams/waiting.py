@@ -19,8 +19,8 @@ from streams.history import History
 from streams.results import (
     CHUNK,
     POLL_MS,
+    as_text,
     assign,
-    key_text,
     new_consumer,
     partitions_of,
     rejected,
@@ -191,7 +191,7 @@ class Waiting:
             self._deliver(record)
 
     def _deliver(self, record: ConsumerRecord) -> None:
-        plan_id = key_text(record.key)
+        plan_id = as_text(record.key)
         self._recent.add(plan_id, record)
         self._expected.pop(plan_id, None)
         for future in self._waiters.pop(plan_id, ()):
@@ -200,7 +200,7 @@ class Waiting:
 
     def _take_letter(self, record: ConsumerRecord) -> None:
         """Deliver the letter of a plan without a result; find that of a duplicate."""
-        plan_id = key_text(record.key)
+        plan_id = as_text(record.key)
         if rejected(record).reason != DUPLICATE:
             if self._recent.get(plan_id) is None:
                 self._deliver(record)

@@ -66,7 +66,7 @@ def test_a_result_is_its_record_for_programs(
     assert json.loads(out)["status"] == "success"
 
 
-def letter(*headers: tuple[str, bytes]) -> Rejected:
+def letter(*headers: tuple[str, bytes | None]) -> Rejected:
     """Make a dead letter."""
     return Rejected("p.rejected", 1, 7, 2_000, headers, PLAN.encode(), b"{")
 
@@ -89,6 +89,15 @@ def test_a_dead_letter_tells_why_and_where(
         )
     else:
         assert out == f"rejected  {PLAN}  MALFORMED: {{  (p.rejected-1@7)\n"
+
+
+def test_a_strangers_record_among_the_dead_letters_is_shown(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Headers may have no value, and may be missing."""
+    for stray in (letter(("reason", None), ("reason-detail", None)), letter()):
+        Printer(as_json=False).rejected(stray)
+        assert capsys.readouterr().out.startswith(f"rejected  {PLAN}")
 
 
 def test_a_dead_letters_key_stays_in_its_line(
