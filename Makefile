@@ -51,6 +51,7 @@ docs: setup ## Make the generated parts of docs/ anew
 chaos: setup $(FIRST) ## Do all faults under load, and check (SECONDS=1900 SEED=7 REPORT=run.json)
 	@$(IN) PLANSTREAM_CHAOS_SECONDS=$(SECONDS) PLANSTREAM_CHAOS_SEED=$(SEED) \
 	  PLANSTREAM_CHAOS_RATE=$(RATE) PLANSTREAM_CHAOS_BROKERS=$(BROKERS) \
+	  PLANSTREAM_CHAOS_PARTITIONS=$(PARTITIONS) \
 	  PLANSTREAM_CHAOS_REPORT=$(abspath $(REPORT)) \
 	  $(CURDIR)/$(BIN)/pytest tests/chaos/test_chaos.py --capture=no --show-capture=no $(ARGS)
 

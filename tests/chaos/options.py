@@ -12,6 +12,8 @@ SECONDS = 165.0
 """The load of a run that nobody asked more of: four minutes, with start and checks."""
 RATE = 30.0
 """Plans a second that two cores sustain, with a broker, all processes and faults."""
+PARTITIONS = 6
+"""Two for each coordinator."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,7 @@ class Options:
         seed: Draws the schedule of faults and the kinds of plans.
         rate: Plans a second.
         brokers: One, or a cluster of three.
+        partitions: Of each topic.
         report: The file for the report, None for none.
     """
 
@@ -30,6 +33,7 @@ class Options:
     seed: int
     rate: float
     brokers: int
+    partitions: int
     report: Path | None
 
     @classmethod
@@ -41,6 +45,7 @@ class Options:
             seed=int(_given("SEED", _seed_of_the_day())),
             rate=float(_given("RATE", RATE)),
             brokers=int(_given("BROKERS", 1)),
+            partitions=int(_given("PARTITIONS", PARTITIONS)),
             report=Path(report) if report else None,
         )
 
@@ -49,7 +54,10 @@ class Options:
         """What repeats this run: its schedule and its plans, not its every moment."""
         brokers = f" BROKERS={self.brokers}" if self.brokers > 1 else ""
         rate = f" RATE={self.rate:g}" if self.rate != RATE else ""
-        return f"make chaos SECONDS={self.seconds:g} SEED={self.seed}{rate}{brokers}"
+        usual = self.partitions == PARTITIONS
+        partitions = "" if usual else f" PARTITIONS={self.partitions}"
+        always = f"make chaos SECONDS={self.seconds:g} SEED={self.seed}"
+        return f"{always}{rate}{brokers}{partitions}"
 
 
 def _given(name: str, default: object) -> str:

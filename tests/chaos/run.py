@@ -34,7 +34,6 @@ from tests.chaos.storm import Storm
 from tests.integration.system import Keeper, System
 
 SESSION_MS = 6000
-PARTITIONS = 6
 MANY_DELIVERIES = 100
 """So that no step is given up because of what we do to its workers (R29)."""
 PROGRESS_S = 10.0
@@ -59,7 +58,7 @@ class Run:
         self.schedule = draw(dice, options.seconds, SESSION_MS / 1000, options.brokers)
         self.system = System(
             *(broker.bootstrap, "chaos.", where),
-            partitions=PARTITIONS,
+            partitions=options.partitions,
             session_timeout_ms=SESSION_MS,
             max_deliveries=MANY_DELIVERIES,
             max_submission_bytes=MAX_BYTES,
@@ -99,7 +98,7 @@ class Run:
             "brokers": self.options.brokers,
             "coordinators": len(of_role(self.keepers, COORDINATOR)),
             "workers": len(of_role(self.keepers, WORKER)),
-            "partitions": PARTITIONS,
+            "partitions": self.options.partitions,
             "session_timeout_ms": SESSION_MS,
             "plans_per_second": round(self.options.rate),
         }
