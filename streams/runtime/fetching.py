@@ -1,14 +1,14 @@
 """Hands fetched records over before it asks for more.
 
-aiokafka wakes who waits for records by way of the task that plans fetches, and that
-task asks the broker for more before anybody has looked at what came. Whoever waits for
-the answer to those records waits for that request, too: with one plan under way an
-eighth of the plan's whole time.
+aiokafka asks the broker for more as soon as records are taken, before anything is done
+about them. Whoever waits for what comes of them waits for that request, too: with one
+plan under way an eighth of the plan's whole time.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer
@@ -16,7 +16,9 @@ from aiokafka.consumer.fetcher import Fetcher
 
 HEAD_START = 16
 """Turns of the loop until more is asked for. A record needs a dozen from its arrival to
-what is sent because of it; there is no hurry, as the answer takes longer than these."""
+what is sent because of it."""
+HEAD_START_S = 0.002
+"""How long they may take. Where one alone takes longer, others have more to do."""
 
 
 class PromptFetcher(Fetcher):
@@ -34,8 +36,11 @@ class PromptFetcher(Fetcher):
             self._notify(waiter)
         self._ahead += 1
         try:
+            until = time.monotonic() + HEAD_START_S
             for _ in range(HEAD_START):
                 await asyncio.sleep(0)
+                if time.monotonic() > until:
+                    break
         except asyncio.CancelledError:
             # As below it: closed, or unassigned. What was fetched is no use any more.
             pass
