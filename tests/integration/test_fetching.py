@@ -14,6 +14,7 @@ from aiokafka.protocol.fetch import FetchRequest
 from streams import bootstrap
 from streams.config import Settings
 from streams.results import new_consumer, partitions_of
+from streams.runtime import fetching
 from streams.runtime.fetching import HEAD_START, hand_over_first
 from streams.topics import Topics
 from tests.conftest import Broker
@@ -78,9 +79,20 @@ async def fetches_after_one_came(settings: Settings, *, prompt: bool) -> int:
         return soon
 
 
-def test_more_is_asked_for_after_a_head_start(settings: Settings) -> None:
+def test_more_is_asked_for_after_a_head_start(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What a record brings about goes out before the next fetch does."""
+    monkeypatch.setattr(fetching, "HEAD_START_S", 60.0)
     assert asyncio.run(fetches_after_one_came(settings, prompt=True)) == 0
+
+
+def test_a_head_start_is_over_when_its_time_is(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A loop that is busy with other things must not starve a consumer."""
+    monkeypatch.setattr(fetching, "HEAD_START_S", -1.0)
+    assert asyncio.run(fetches_after_one_came(settings, prompt=True)) > 0
 
 
 def test_a_plain_consumer_asks_at_once(settings: Settings) -> None:
