@@ -71,9 +71,6 @@ def scenarios(
 ) -> list[Scenario]:
     """Lists what is to be measured, in order.
 
-    What is alone in flight comes last: a broker in service has been under load, and its
-    compiler is done.
-
     Args:
         pace: How long each measurement takes.
         shapes: Names of shapes; the usual ones when empty.
@@ -88,12 +85,20 @@ def scenarios(
         raise ValueError("rounds and plans in flight are at least 1")
     usual = QUICK_IN_FLIGHT if quick else IN_FLIGHT
     chosen = [parse(name) for name in shapes or usual]
-    once = [
+    once = (
         Scenario(shape, number, pace)
         for shape in chosen
         for number in _numbers(in_flight, usual.get(shape.name))
-    ]
-    return sorted(once, key=lambda each: each.in_flight == 1) * rounds
+    )
+    return unloaded_last(once) * rounds
+
+
+def unloaded_last(found: Iterable[Scenario]) -> list[Scenario]:
+    """Puts what is alone in flight behind everything else.
+
+    A broker in service has been under load, and its compiler is done.
+    """
+    return sorted(found, key=lambda each: each.in_flight == 1)
 
 
 def _numbers(asked: Iterable[int], usual: tuple[int, ...] | None) -> tuple[int, ...]:

@@ -72,7 +72,7 @@ class Choice:
 
     def takes(self, letter: Rejected) -> bool:
         """Whether a letter is among them."""
-        source = header(letter, "source-topic")
+        source = letter.header("source-topic")
         return (
             (not self.places or place_of(letter) in self.places)
             and self.reason in (None, letter.reason)
@@ -100,18 +100,12 @@ def place_of(letter: Rejected) -> Place:
     return Place(letter.topic, letter.partition, letter.offset)
 
 
-def header(letter: Rejected, name: str) -> str:
-    """Read a header; ours come last, a submitter's own of that name before."""
-    values = [value or b"" for each, value in letter.headers if each == name]
-    return values[-1].decode("utf-8", "replace") if values else ""
-
-
 def source_of(letter: Rejected) -> Place:
     """Say where the record lay that became this letter."""
     return Place(
-        header(letter, "source-topic"),
-        _number(header(letter, "source-partition")),
-        _number(header(letter, "source-offset")),
+        letter.header("source-topic"),
+        _number(letter.header("source-partition")),
+        _number(letter.header("source-offset")),
     )
 
 

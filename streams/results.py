@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
+from agents.effects import Headers
 from schemas.codec import decode
 from schemas.results import PlanResult
 from streams.broker import CONNECTION_ERRORS, connect, reason_of
@@ -18,9 +19,6 @@ from streams.topics import Topic, Topics
 POLL_MS = 1_000
 CHUNK = 500
 """Records taken at once: more would let other tasks of the loop wait for long."""
-
-Headers = tuple[tuple[str, bytes | None], ...]
-"""As Kafka has them: a value may be missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +53,14 @@ class Rejected:
     @property
     def reason(self) -> str:
         """Why it was refused, such as `DUPLICATE_EXECUTION`."""
-        return self._last("reason")
+        return self.header("reason")
 
     @property
     def detail(self) -> str:
         """The reason in words."""
-        return self._last("reason-detail")
+        return self.header("reason-detail")
 
-    def _last(self, name: str) -> str:
+    def header(self, name: str) -> str:
         """Read a header; ours come last, a submitter's own of that name before."""
         values = [value for header, value in self.headers if header == name]
         return as_text(values[-1]) if values else ""

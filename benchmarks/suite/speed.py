@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from benchmarks.figures import Figures
-from benchmarks.scenarios import Scenario
+from benchmarks.scenarios import Scenario, unloaded_last
 from benchmarks.shapes import chain, fan
 from benchmarks.suite.session import Session
 
@@ -13,20 +13,18 @@ CURVE = (1, 3, 10, 30, 100, 300, 1000)
 """Plans in flight of the plot of latency against throughput."""
 
 SHAPES = (
-    *((chain(3), number) for number in CURVE if number > 1),
+    *((chain(3), number) for number in CURVE),
     *((fan(10), number) for number in (100, 400)),
-    (chain(3), 1),
     (chain(100), 1),
     (fan(1000), 1),
 )
-"""In order: what is alone in flight comes last, as in every other run."""
 
 
 async def measure(session: Session) -> list[Figures]:
     """Measures all of them, one after the other."""
-    found = []
-    for shape, in_flight in SHAPES:
-        scenario = Scenario(shape, in_flight, session.scale.pace)
+    found, pace = [], session.scale.pace
+    chosen = (Scenario(shape, in_flight, pace) for shape, in_flight in SHAPES)
+    for scenario in unloaded_last(chosen):
         found.append(await session.load.measure(scenario))
         session.say(f"  {found[-1].line()}")
     return found

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer
@@ -35,17 +36,10 @@ class PromptFetcher(Fetcher):
         for waiter in self._fetch_waiters:
             self._notify(waiter)
         self._ahead += 1
-        try:
-            until = time.monotonic() + HEAD_START_S
-            for _ in range(HEAD_START):
-                await asyncio.sleep(0)
-                if time.monotonic() > until:
-                    break
-        except asyncio.CancelledError:
-            # As below it: closed, or unassigned. What was fetched is no use any more.
-            pass
-        finally:
-            self._ahead -= 1
+        # As below it: closed, or unassigned. What was fetched is no use any more.
+        with suppress(asyncio.CancelledError):
+            await _head_start()
+        self._ahead -= 1
         return False  # nobody is left to be woken
 
     def _notify(self, future: asyncio.Future[None] | None) -> None:
@@ -53,6 +47,14 @@ class PromptFetcher(Fetcher):
         if self._ahead and future is self._wait_consume_future:
             return
         super()._notify(future)
+
+
+async def _head_start() -> None:
+    until = time.monotonic() + HEAD_START_S
+    for _ in range(HEAD_START):
+        await asyncio.sleep(0)
+        if time.monotonic() > until:
+            return
 
 
 def hand_over_first(consumer: AIOKafkaConsumer) -> None:

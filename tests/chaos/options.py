@@ -12,6 +12,7 @@ SECONDS = 165.0
 """The load of a run that nobody asked more of: four minutes, with start and checks."""
 RATE = 30.0
 """Plans a second that two cores sustain, with a broker, all processes and faults."""
+BROKERS = 1
 PARTITIONS = 6
 """Two for each coordinator."""
 
@@ -44,7 +45,7 @@ class Options:
             seconds=float(_given("SECONDS", SECONDS)),
             seed=int(_given("SEED", _seed_of_the_day())),
             rate=float(_given("RATE", RATE)),
-            brokers=int(_given("BROKERS", 1)),
+            brokers=int(_given("BROKERS", BROKERS)),
             partitions=int(_given("PARTITIONS", PARTITIONS)),
             report=Path(report) if report else None,
         )
@@ -52,12 +53,15 @@ class Options:
     @property
     def command(self) -> str:
         """What repeats this run: its schedule and its plans, not its every moment."""
-        brokers = f" BROKERS={self.brokers}" if self.brokers > 1 else ""
-        rate = f" RATE={self.rate:g}" if self.rate != RATE else ""
-        usual = self.partitions == PARTITIONS
-        partitions = "" if usual else f" PARTITIONS={self.partitions}"
-        always = f"make chaos SECONDS={self.seconds:g} SEED={self.seed}"
-        return f"{always}{rate}{brokers}{partitions}"
+        told = [f"make chaos SECONDS={self.seconds:g} SEED={self.seed}"]
+        for name, value, usual in (
+            ("RATE", self.rate, RATE),
+            ("BROKERS", self.brokers, BROKERS),
+            ("PARTITIONS", self.partitions, PARTITIONS),
+        ):
+            if value != usual:
+                told.append(f"{name}={value:g}")
+        return " ".join(told)
 
 
 def _given(name: str, default: object) -> str:
