@@ -13,6 +13,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from streams.config import Settings
 from streams.runtime.outbox import Acknowledgement, Outbox
 from streams.runtime.producers import (
+    be_patient,
     best_effort_producer,
     doubt_silence,
     idempotent_producer,
@@ -51,6 +52,7 @@ class Clients:
         herald = best_effort_producer(settings)
         monitor = AIOKafkaConsumer(**settings.connection())
         doubt_silence(monitor._client)
+        be_patient(monitor._client)
         clients = cls(producer, Outbox(producer), herald, Outbox(herald), monitor)
         try:
             await producer.start()

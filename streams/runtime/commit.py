@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -26,7 +26,7 @@ from streams.config import Settings
 from streams.runtime.exits import die, spawn
 from streams.runtime.outbox import Acknowledgement
 from streams.runtime.producers import Entry, send_entries
-from streams.runtime.transactions import end_open
+from streams.runtime.writer import Writer
 
 PAUSE = 2.0
 """How long a pause is: so many times as long as the transaction before it took. That
@@ -79,21 +79,21 @@ class GroupCommit:
     """Commits what gathers: if it is urgent after a pause at most, else after a while.
 
     Args:
-        producer: the partition's transactional producer, started.
-        changelog: topic and partition of the state's rows.
+        writer: the partition's, whose producer is started before anything is added.
+        changelog: where the state's rows go.
         locate: where an outgoing record goes.
         emit: sends events after their transaction, without waiting.
     """
 
     def __init__(
         self,
-        producer: Any,
-        changelog: tuple[str, int],
+        writer: Writer,
+        changelog: TopicPartition,
         terms: CommitTerms,
         locate: Locate,
         emit: Emit,
     ) -> None:
-        self._producer = producer
+        self.writer = writer
         self._changelog = changelog
         self._terms = terms
         self._locate = locate
@@ -106,7 +106,7 @@ class GroupCommit:
         self._in_flight_since: float | None = None
         self._closing = False
         self._began_at = self._ended_at = 0.0
-        self._hanging: dict[TopicPartition, bool] = {}
+        self._hanging: set[TopicPartition] = set()
         self._task: asyncio.Task[None] | None = None
         self.commits = 0
         """How many transactions there have been."""
@@ -116,7 +116,8 @@ class GroupCommit:
     def start(self) -> None:
         """Begin to commit what is added."""
         self._closing = False
-        name = f"the committer of {self._changelog[0]}/{self._changelog[1]}"
+        tp = self._changelog
+        name = f"the committer of {tp.topic}/{tp.partition}"
         self._task = spawn(name, self._run())
 
     async def drain(self) -> None:
@@ -175,9 +176,9 @@ class GroupCommit:
         while self.commits < target:
             await self._ended.wait()
 
-    def end_hanging(self, tp: TopicPartition, *, committed: bool) -> None:
+    def end_hanging(self, tp: TopicPartition) -> None:
         """End a former transaction in a log, between two others (docs/adr/0014)."""
-        self._hanging[tp] = committed
+        self._hanging.add(tp)
         self._wake.set()
 
     def _ring(self) -> None:
@@ -228,7 +229,8 @@ class GroupCommit:
             self._timer.cancel()
             self._timer = None
         self._in_flight_since, self._began_at = time.monotonic(), loop.time()
-        await self._in_time(self._commit(pending))
+        batches = self._batches(pending)
+        await self._in_time(self._commit(pending, batches))
         self._in_flight_since, self._ended_at = None, loop.time()
         self.commits += 1
         self._room.set()
@@ -236,13 +238,15 @@ class GroupCommit:
         self._ended = asyncio.Event()
         self.committed.update(pending.positions)
         self._emit(pending.events)
+        if not self._closing:
+            await self.writer.glance(batches.keys())
 
     async def _end_hanging(self) -> None:
-        hanging, self._hanging = self._hanging, {}
-        for committed in (True, False):
-            tps = [tp for tp, each in hanging.items() if each is committed]
-            if tps:
-                await self._in_time(end_open(self._producer, tps, committed=committed))
+        hanging, self._hanging = self._hanging, set()
+        self._in_flight_since = time.monotonic()
+        await self._in_time(self.writer.end_what_is_over(hanging))
+        self._in_flight_since = None
+        self._room.set()
 
     async def _in_time(self, transaction: Awaitable[None]) -> None:
         try:
@@ -250,21 +254,29 @@ class GroupCommit:
         except TimeoutError as exc:
             die(f"a commit took longer than {self._terms.timeout_s:.0f} s", exc)
 
-    async def _commit(self, pending: Pending) -> None:
-        await self._producer.begin_transaction()
-        entries: dict[tuple[str, int], list[Entry]] = defaultdict(list)
-        entries[self._changelog] = [Entry(k, v) for k, v in pending.rows.items()]
-        for record in pending.records:
-            entry = Entry(record.key, record.value, record.headers)
-            entries[self._locate(record)].append(entry)
+    async def _commit(
+        self, pending: Pending, batches: Mapping[TopicPartition, list[Entry]]
+    ) -> None:
+        producer = self.writer.producer
+        await self.writer.make_ready(batches.keys())
+        await producer.begin_transaction()
         produced: list[asyncio.Future[object]] = []
-        for (topic, partition), batch in entries.items():
-            produced += await send_entries(self._producer, topic, partition, batch)
+        for tp, batch in batches.items():
+            produced += await send_entries(producer, tp.topic, tp.partition, batch)
         # aiokafka commits also when a batch of the transaction has failed.
         await _all(produced)
         # A request must be durable before the offset of its cause is.
         await _all(pending.requests)
-        await self._producer.commit_transaction()
+        await producer.commit_transaction()
+
+    def _batches(self, pending: Pending) -> dict[TopicPartition, list[Entry]]:
+        """What goes where; the changelog first."""
+        batches: dict[TopicPartition, list[Entry]] = defaultdict(list)
+        batches[self._changelog] = [Entry(k, v) for k, v in pending.rows.items()]
+        for record in pending.records:
+            entry = Entry(record.key, record.value, record.headers)
+            batches[TopicPartition(*self._locate(record))].append(entry)
+        return batches
 
 
 async def _all(awaitables: Iterable[asyncio.Future[Any]]) -> None:

@@ -20,7 +20,7 @@ from streams.runtime.clients import FAREWELL_S, Clients, report_unsent
 from streams.runtime.commit import CommitTerms, GroupCommit
 from streams.runtime.delivery import ChunkConsumer, reached
 from streams.runtime.exits import die, spawn
-from streams.runtime.hanging import HangingTransactions, Writer
+from streams.runtime.hanging import HangingTransactions
 from streams.runtime.host import LogEnds
 from streams.runtime.locator import Locator
 from streams.runtime.origins import Origins
@@ -32,6 +32,7 @@ from streams.runtime.producers import Entry, transactional_producer
 from streams.runtime.progress import Look
 from streams.runtime.replay import replay
 from streams.runtime.watch import DeadlineWatch
+from streams.runtime.writer import Writer
 from streams.submissions import now_ms
 from streams.topics import Topics
 
@@ -74,7 +75,6 @@ class CoordinatorHost:
         self._chores = Chores(
             consumer, lambda: [x.task for x in self._owned.values()], self.live_tasks
         )
-        self._hanging: HangingTransactions | None = None
         self._locate = Locator(settings)
         inputs = (topics.plans, topics.step_outcomes, topics.commands)
         self._inputs = [topic.name for topic in inputs]
@@ -190,14 +190,14 @@ class CoordinatorHost:
             return
         self._clients = await Clients.start(self._settings)
         self._origins = await Origins.begin(self._clients.monitor, self._topics)
-        self._hanging = HangingTransactions(
+        hanging = HangingTransactions(
             self._clients.monitor,
             [
                 TopicPartition(topic.name, number)
                 for topic in self._topics.of_transactions()
                 for number in range(topic.partitions)
             ],
-            lambda: [(x.writer, x.task.commit) for x in self._owned.values()],
+            lambda: [x.task.commit for x in self._owned.values()],
         )
         self._background = [
             spawn("sending requests", self._clients.outbox.run()),
@@ -205,7 +205,7 @@ class CoordinatorHost:
             spawn("the deadline watch", self._watch.run()),
             spawn("the watch over topics", self._origins.run()),
             spawn("the housekeeping", self._chores.run()),
-            spawn("the watch over transactions", self._hanging.run()),
+            spawn("the watch over transactions", hanging.run()),
         ]
 
     @property
@@ -219,12 +219,6 @@ class CoordinatorHost:
         if self._origins is None:
             raise RuntimeError("nothing has been assigned yet")
         return self._origins
-
-    @property
-    def _watched(self) -> HangingTransactions:
-        if self._hanging is None:
-            raise RuntimeError("nothing has been assigned yet")
-        return self._hanging
 
     async def _whole(self, assigned: frozenset[TP]) -> set[int]:
         """The partitions of which all sources are ours.
@@ -255,17 +249,16 @@ class CoordinatorHost:
     async def _open(self, numbers: set[int]) -> int:
         new = {number: self._prepare(number) for number in numbers}
         writers = [owned.writer for owned in new.values()]
-        changelog = self._topics.changelog.name
         try:
             # Fence: the former owners can commit no more.
-            await asyncio.gather(*[self._watched.fence(writer) for writer in writers])
+            await asyncio.gather(*[writer.fence() for writer in writers])
             await self._known.open(numbers)
-            logs = [TopicPartition(changelog, number) for number in numbers]
-            await self._watched.clear(writers, logs)
+            await asyncio.gather(*[writer.take_over() for writer in writers])
             tables = {number: owned.state.tables for number, owned in new.items()}
             for number, each in tables.items():
                 each.stamps = self._known.stamps(number)
-            rows = await replay(self._settings, changelog, tables) if new else 0
+            name = self._topics.changelog.name
+            rows = await replay(self._settings, name, tables) if new else 0
         except BaseException:
             await asyncio.gather(*[writer.producer.stop() for writer in writers])
             raise
@@ -274,11 +267,17 @@ class CoordinatorHost:
 
     def _prepare(self, number: int) -> Owned:
         transactional_id = f"{self._settings.coordinator_app_id}-{number}"
-        producer = transactional_producer(self._settings, transactional_id)
+        changelog = TopicPartition(self._topics.changelog.name, number)
+        writer = Writer(
+            transactional_producer(self._settings, transactional_id),
+            transactional_id,
+            changelog,
+            self._connected.monitor._client,
+        )
         state = PartitionState(number, self._terms)
         commit = GroupCommit(
-            producer,
-            (self._topics.changelog.name, number),
+            writer,
+            changelog,
             CommitTerms.of(self._settings),
             lambda record: self._locate(record, number),
             lambda events: self._emit(events, number),
@@ -290,7 +289,7 @@ class CoordinatorHost:
             clock=now_ms,
             throttle=lambda plans, others: self._throttle(number, plans, others),
         )
-        return Owned(Writer(producer, transactional_id), state, task)
+        return Owned(writer, state, task)
 
     async def _offsets(self, assigned: frozenset[TP]) -> dict[TP, int]:
         positions = {

@@ -8,10 +8,10 @@ from faust.types import TP
 
 from agents.coordinator import PartitionState
 from streams.runtime.delivery import ChunkConsumer, reached
-from streams.runtime.hanging import Writer
 from streams.runtime.host import LogEnds
 from streams.runtime.partition import PartitionTask
 from streams.runtime.progress import Look
+from streams.runtime.writer import Writer
 
 
 @dataclass(slots=True)

@@ -75,7 +75,8 @@ def transactional_producer(
         linger_ms=0,
     )
     doubt_silence(producer.client)
-    return _be_patient(producer)
+    be_patient(producer.client)
+    return producer
 
 
 def idempotent_producer(settings: Settings) -> AIOKafkaProducer:
@@ -89,7 +90,8 @@ def idempotent_producer(settings: Settings) -> AIOKafkaProducer:
         linger_ms=0,
     )
     doubt_silence(producer.client)
-    return _be_patient(producer)
+    be_patient(producer.client)
+    return producer
 
 
 def best_effort_producer(settings: Settings) -> AIOKafkaProducer:
@@ -109,7 +111,8 @@ def best_effort_producer(settings: Settings) -> AIOKafkaProducer:
         linger_ms=0,
     )
     _send_once(producer.client)
-    return _be_patient(producer)
+    be_patient(producer.client)
+    return producer
 
 
 def _send_once(client: AIOKafkaClient) -> None:
@@ -158,7 +161,7 @@ def doubt_silence(client: AIOKafkaClient) -> None:
     client.send = send_doubtfully
 
 
-def _be_patient(producer: AIOKafkaProducer) -> AIOKafkaProducer:
+def be_patient(client: AIOKafkaClient) -> None:
     """Make attempts to reach a broker that is away rarer than its quick retries.
 
     A producer has one back-off for all that it tries again. What suits transactions
@@ -166,7 +169,6 @@ def _be_patient(producer: AIOKafkaProducer) -> AIOKafkaProducer:
     each with a log line, from all producers of a process together: enough to keep a
     broker on the same machine from starting.
     """
-    client = producer.client
     _ask_again(client)
     connect = client._get_conn
     pauses_s: dict[int, float] = {}
@@ -182,7 +184,6 @@ def _be_patient(producer: AIOKafkaProducer) -> AIOKafkaProducer:
         return connection
 
     client._get_conn = connect_patiently
-    return producer
 
 
 def _ask_again(client: AIOKafkaClient) -> None:

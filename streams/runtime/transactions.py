@@ -1,7 +1,4 @@
-"""Transactions from outside: which are open in a log, and how an id's last one stood.
-
-aiokafka knows neither request, so they are here, in the shape of its own.
-"""
+"""Transactions from outside: which are open in a log, how an id's last one stands."""
 
 from __future__ import annotations
 
@@ -14,28 +11,28 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 from aiokafka.client import AIOKafkaClient, ConnectionGroup, CoordinationType
 from aiokafka.errors import KafkaError, for_code
-from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.offset import OffsetRequest
-from aiokafka.protocol.types import (
-    CompactArray,
-    CompactString,
-    Int16,
-    Int32,
-    Int64,
-    Schema,
-    TaggedFields,
-)
 from aiokafka.structs import TopicPartition
+
+from streams.runtime.transaction_requests import (
+    DescribeProducers,
+    DescribeTransactions,
+)
 
 READ_UNCOMMITTED, READ_COMMITTED = 0, 1
 LATEST = -1
 """Stands for the end of a log where a time is asked for."""
 AGAIN_S = 0.1
-UNKNOWN_ID = 105
-"""Kafka's code for a transactional id that nobody has used."""
+NO_ERROR, FORBIDDEN, UNKNOWN_ID = 0, 29, 105
+"""Codes of Kafka: of the last two, for a topic that one may not read, and for a
+transactional id that nobody has used."""
 ABORTED = {"Ongoing", "PrepareAbort", "PrepareEpochFence"}
 """States of a transaction that is aborted by whoever uses its id next."""
-COMMITTED = {"PrepareCommit", "CompleteCommit"}
+ABORTED_BY_AGE = "CompleteAbort"
+"""The state when Kafka did that, as it was open for too long."""
+ABORTING = {"PrepareAbort", "PrepareEpochFence", ABORTED_BY_AGE}
+UNDER_WAY = ABORTED | {"PrepareCommit"}
+"""States of a transaction that may still write, or whose markers are being written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,24 +48,48 @@ class OpenTransaction:
 
 @dataclass(frozen=True, slots=True)
 class LastTransaction:
-    """What was known of a transactional id before its next user fenced the last."""
+    """How the last transaction of a transactional id stands, or once stood."""
 
     state: str
-    partitions: frozenset[TopicPartition]
-    """Of a transaction that has not ended."""
+    partitions: frozenset[TopicPartition] = frozenset()
+    """Kafka tells those of a transaction that has not ended."""
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether markers of it may yet be written."""
+        return self.state in UNDER_WAY
+
+    @property
+    def aborts(self) -> frozenset[TopicPartition]:
+        """Where the id's next user aborts it by being there."""
+        return self.partitions if self.state in ABORTED else frozenset()
+
+    def after(self, earlier: LastTransaction) -> LastTransaction:
+        """The same, with what was known when it was asked for earlier.
+
+        Kafka aborts what is open for too long, and tells no longer in which partitions:
+        first not where it could write no marker, which are those that matter, then not
+        at all.
+        """
+        if self.state not in ABORTING:
+            return self
+        known = self.partitions | earlier.partitions
+        return LastTransaction(self.state, known)
 
     def was_committed(self, tp: TopicPartition) -> bool:
         """How a transaction ended that one of its logs still holds open.
 
-        One that the next user has aborted has the partitions that were told before;
-        whatever else is open had ended when that one began, so it was committed.
+        One that was aborted is that of its own partitions, if they are known; whatever
+        else is open had ended when that one began, so it was committed. So it was when
+        the id's last user has done nothing: it would have waited with an abort until
+        all partitions had leaders, and a commit does not wait.
         """
-        if self.state in ABORTED:
+        if self.state in ABORTED or (self.state == ABORTED_BY_AGE and self.partitions):
             return tp not in self.partitions
-        return self.state in COMMITTED
+        return self.state != ABORTED_BY_AGE
 
 
-NOBODY = LastTransaction("Empty", frozenset())
+NOBODY = LastTransaction("Empty")
 
 
 async def hidden_logs(
@@ -82,8 +103,7 @@ async def hidden_logs(
         KafkaError: A leader does not answer, or leads no longer.
     """
     tps, found = list(tps), []
-    for topic in {tp.topic for tp in tps if _leader(client, tp) is None}:
-        await client.add_topic(topic)
+    await _get_to_know(client, tps)
     for leader, led in _by_leader(client, tps).items():
         # In this order: what is written in between would look as if it were hidden.
         written = await _ends(client, leader, led, READ_UNCOMMITTED)
@@ -109,21 +129,52 @@ async def _ends(
     return ends
 
 
-async def open_transactions(
-    client: AIOKafkaClient, tps: Iterable[TopicPartition]
-) -> list[OpenTransaction]:
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the leaders of logs have told of them."""
+
+    open: list[OpenTransaction]
+    unknown: frozenset[TopicPartition]
+    """Logs of which nobody has told: they have no leader, or another one by now."""
+
+
+async def see(
+    client: AIOKafkaClient, tps: Iterable[TopicPartition], *, surely: bool = False
+) -> Seen:
     """Ask the leaders of partitions for transactions that are open there now.
 
-    A partition that has no leader, or may not be looked at, is left out.
+    A partition that may not be looked at, for want of the right to read, counts as one
+    in which nothing is open.
+
+    Args:
+        client: whose connections are used.
+        tps: the partitions.
+        surely: have them prove that they still lead; any replica answers otherwise.
 
     Raises:
-        KafkaError: A leader does not answer.
-        NotImplementedError: It is too old to be asked: Kafka 2.7 or before.
+        KafkaError: A leader does not answer, or is too old to be asked: Kafka 2.7 or
+            before (IncompatibleBrokerVersion).
     """
-    found: list[OpenTransaction] = []
-    for leader, led in _by_leader(client, tps).items():
-        found += _open_in(await client.send(leader, _DescribeProducers(led)))
-    return found
+    tps = frozenset(tps)
+    await _get_to_know(client, tps)
+    by_leader = _by_leader(client, tps)
+    responses = await asyncio.gather(
+        *[client.send(node, DescribeProducers(led)) for node, led in by_leader.items()]
+    )
+    if surely:
+        for node, led in by_leader.items():
+            await _ends(client, node, led, READ_COMMITTED)
+    codes = {tp: code for each in responses for tp, code in _codes(each)}
+    unknown = {tp for tp in tps if codes.get(tp) not in {NO_ERROR, FORBIDDEN}}
+    if unknown:
+        await client.force_metadata_update()
+    opened = [found for each in responses for found in _open_in(each)]
+    return Seen(opened, frozenset(unknown))
+
+
+async def _get_to_know(client: AIOKafkaClient, tps: Iterable[TopicPartition]) -> None:
+    for topic in {tp.topic for tp in tps if _leader(client, tp) is None}:
+        await client.add_topic(topic)
 
 
 def _by_leader(
@@ -141,6 +192,14 @@ def _leader(client: AIOKafkaClient, tp: TopicPartition) -> int | None:
     """A partition's leader, -1 where there is none; None where it is not known."""
     leader: int | None = client.cluster.leader_for_partition(tp)
     return leader
+
+
+def _codes(response: Any) -> list[tuple[TopicPartition, int]]:
+    return [
+        (TopicPartition(topic, partition), code)
+        for topic, partitions, _ in response.topics
+        for partition, code, *_ in partitions
+    ]
 
 
 def _open_in(response: Any) -> list[OpenTransaction]:
@@ -169,7 +228,7 @@ async def last_transaction(
             )
             response = await client.send(
                 node,
-                _DescribeTransactions(transactional_id),
+                DescribeTransactions(transactional_id),
                 group=ConnectionGroup.COORDINATION,
             )
             ((code, _id, state, _timeout, _begun, _producer, _epoch, topics, _),) = (
@@ -208,118 +267,3 @@ async def end_open(
         await producer.commit_transaction()
     else:
         await producer.abort_transaction()
-
-
-PARTITIONS_BY_TOPIC = CompactArray(
-    ("topic", CompactString("utf-8")),
-    ("partitions", CompactArray(Int32)),
-    ("tags", TaggedFields),
-)
-
-
-class _DescribeProducersResponse(Response):
-    API_KEY = 61
-    API_VERSION = 0
-    SCHEMA = Schema(
-        ("throttle_time_ms", Int32),
-        (
-            "topics",
-            CompactArray(
-                ("name", CompactString("utf-8")),
-                (
-                    "partitions",
-                    CompactArray(
-                        ("partition", Int32),
-                        ("error_code", Int16),
-                        ("error_message", CompactString("utf-8")),
-                        (
-                            "producers",
-                            CompactArray(
-                                ("producer_id", Int64),
-                                ("producer_epoch", Int32),
-                                ("last_sequence", Int32),
-                                ("last_timestamp", Int64),
-                                ("coordinator_epoch", Int32),
-                                ("transaction_start", Int64),
-                                ("tags", TaggedFields),
-                            ),
-                        ),
-                        ("tags", TaggedFields),
-                    ),
-                ),
-                ("tags", TaggedFields),
-            ),
-        ),
-        ("tags", TaggedFields),
-    )
-
-
-class _DescribeProducersV0(RequestStruct):
-    API_KEY = 61
-    API_VERSION = 0
-    FLEXIBLE_VERSION = True
-    RESPONSE_TYPE = _DescribeProducersResponse
-    SCHEMA = Schema(("topics", PARTITIONS_BY_TOPIC), ("tags", TaggedFields))
-
-
-class _DescribeProducers(Request[_DescribeProducersV0]):
-    API_KEY = 61
-
-    def __init__(self, tps: Iterable[TopicPartition]) -> None:
-        self._numbers: dict[str, list[int]] = defaultdict(list)
-        for tp in tps:
-            self._numbers[tp.topic].append(tp.partition)
-
-    def build(
-        self, request_struct_class: type[_DescribeProducersV0]
-    ) -> _DescribeProducersV0:
-        topics: list[tuple[str, list[int], dict[int, bytes]]] = [
-            (topic, numbers, {}) for topic, numbers in self._numbers.items()
-        ]
-        return request_struct_class(topics, {})
-
-
-class _DescribeTransactionsResponse(Response):
-    API_KEY = 65
-    API_VERSION = 0
-    SCHEMA = Schema(
-        ("throttle_time_ms", Int32),
-        (
-            "transaction_states",
-            CompactArray(
-                ("error_code", Int16),
-                ("transactional_id", CompactString("utf-8")),
-                ("state", CompactString("utf-8")),
-                ("timeout_ms", Int32),
-                ("begun_at", Int64),
-                ("producer_id", Int64),
-                ("producer_epoch", Int16),
-                ("topics", PARTITIONS_BY_TOPIC),
-                ("tags", TaggedFields),
-            ),
-        ),
-        ("tags", TaggedFields),
-    )
-
-
-class _DescribeTransactionsV0(RequestStruct):
-    API_KEY = 65
-    API_VERSION = 0
-    FLEXIBLE_VERSION = True
-    RESPONSE_TYPE = _DescribeTransactionsResponse
-    SCHEMA = Schema(
-        ("transactional_ids", CompactArray(CompactString("utf-8"))),
-        ("tags", TaggedFields),
-    )
-
-
-class _DescribeTransactions(Request[_DescribeTransactionsV0]):
-    API_KEY = 65
-
-    def __init__(self, transactional_id: str) -> None:
-        self._transactional_id = transactional_id
-
-    def build(
-        self, request_struct_class: type[_DescribeTransactionsV0]
-    ) -> _DescribeTransactionsV0:
-        return request_struct_class([self._transactional_id], {})

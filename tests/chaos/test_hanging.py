@@ -22,9 +22,10 @@ from streams.devkit.cluster import EmbeddedCluster
 from streams.devkit.kafka import EmbeddedKafka
 from streams.runtime import hanging
 from streams.runtime.commit import CommitTerms, GroupCommit, Pending
-from streams.runtime.hanging import HangingTransactions, Writer
+from streams.runtime.hanging import HangingTransactions
 from streams.runtime.producers import transactional_producer
-from streams.runtime.transactions import hidden_logs
+from streams.runtime.transactions import hidden_logs, last_transaction
+from streams.runtime.writer import Writer
 from tests.chaos.broker_faults import start
 from tests.chaos.whereabouts import coordinator_of
 from tests.integration.system import eventually
@@ -54,26 +55,38 @@ class Bench:
     stays: TopicPartition
     loses: TopicPartition
     watched: HangingTransactions
-    current: list[tuple[Writer, GroupCommit]]
+    current: list[GroupCommit]
 
-    async def writer(self) -> Writer:
-        """Take the id over."""
+    def new_writer(self, changelog: TopicPartition | None = None) -> Writer:
+        """Give one that has not taken the id over yet."""
         producer = transactional_producer(self.settings, self.topic)
-        writer = Writer(producer, self.topic)
-        await self.watched.fence(writer)
+        tp = changelog or self.stays
+        return Writer(producer, self.topic, tp, self.monitor._client)
+
+    async def writer(self, changelog: TopicPartition | None = None) -> Writer:
+        """Take the id over."""
+        writer = self.new_writer(changelog)
+        await writer.fence()
+        return writer
+
+    async def hasty_writer(self) -> Writer:
+        """Take the id over although a log has no leader: it may lose it just then."""
+        writer = self.new_writer()
+        writer.before = await last_transaction(self.monitor._client, self.topic)
+        await writer.producer.start()
         return writer
 
     def commit(self, writer: Writer) -> GroupCommit:
         """Have it commit rows, and be watched."""
         commit = GroupCommit(
-            writer.producer,
-            (self.stays.topic, self.stays.partition),
+            writer,
+            self.stays,
             CommitTerms.of(self.settings),
             lambda record: self.loses,
             lambda events: None,
         )
         commit.start()
-        self.current[:] = [(writer, commit)]
+        self.current[:] = [commit]
         return commit
 
     async def write(self, writer: Writer) -> None:
@@ -152,7 +165,7 @@ async def bench(
         await admin.create_topics([new])
         await monitor.start()
         tps = [TopicPartition(topic, number) for number in range(3)]
-        current: list[tuple[Writer, GroupCommit]] = []
+        current: list[GroupCommit] = []
         yield Bench(
             cluster,
             topic,
@@ -199,7 +212,7 @@ def test_what_a_running_coordinator_has_committed_can_be_read(
 
 @pytest.mark.parametrize("committed", [True, False])
 def test_what_a_former_coordinator_has_left_ends_as_it_did_elsewhere(
-    cluster: EmbeddedCluster, monkeypatch: pytest.MonkeyPatch, committed: bool
+    cluster: EmbeddedCluster, monkeypatch: pytest.MonkeyPatch, *, committed: bool
 ) -> None:
     """Its successor has it committed, or aborted, as it was in the other logs."""
 
@@ -211,14 +224,37 @@ def test_what_a_former_coordinator_has_left_ends_as_it_did_elsewhere(
             async with at.leaderless():
                 if committed:
                     await former.producer.commit_transaction()
-                successor = await at.writer()
+                successor = await at.hasty_writer()
             assert await at.hidden() == [at.loses]
 
+            await successor.take_over()
             at.commit(successor)
             watching = asyncio.create_task(at.watched.run())
             await eventually(at.hidden, lambda hidden: not hidden)
             watching.cancel()
             assert await at.readable() == ([b"a record"] if committed else [])
+            await successor.producer.stop()
+            await former.producer.stop()
+
+    asyncio.run(scenario())
+
+
+def test_who_takes_over_waits_for_logs_of_what_that_aborts(
+    cluster: EmbeddedCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until they have leaders: then they all get their markers, and nothing hangs."""
+
+    async def scenario() -> None:
+        async with bench(cluster, "of-one-in-between", monkeypatch) as at:
+            former = await at.writer()
+            await at.write(former)
+            async with at.leaderless():
+                taking_over = asyncio.create_task(at.writer())
+                await asyncio.sleep(2.0)
+                assert not taking_over.done()
+            successor = await taking_over
+            await eventually(at.hidden, lambda hidden: not hidden)
+            assert not await at.readable()
             await successor.producer.stop()
             await former.producer.stop()
 
@@ -236,11 +272,60 @@ def test_a_changelog_is_whole_before_it_is_replayed(
             await at.write(former)
             async with at.leaderless():
                 await former.producer.commit_transaction()
-            successor = await at.writer()
+            successor = await at.writer(changelog=at.loses)
             assert await at.hidden() == [at.loses]
 
-            await at.watched.clear([successor], [at.loses])
+            await successor.take_over()
             assert not await at.hidden()
+            assert await at.readable() == [b"a record"]
+            await successor.producer.stop()
+            await former.producer.stop()
+
+    asyncio.run(scenario())
+
+
+def test_what_is_committed_outlives_a_death_in_the_next_transaction(
+    cluster: EmbeddedCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is ended before the next one writes to its log, and is aborted with."""
+
+    async def scenario() -> None:
+        async with bench(cluster, "of-the-next", monkeypatch) as at:
+            former = await at.writer()
+            await at.write(former)
+            async with at.leaderless():
+                await former.producer.commit_transaction()
+            assert await at.hidden() == [at.loses]
+            await former.make_ready({at.stays, at.loses})
+            await at.write(former)
+
+            successor = await at.writer()
+            await successor.take_over()
+            await eventually(at.hidden, lambda hidden: not hidden)
+            assert await at.readable() == [b"a record"]
+            await successor.producer.stop()
+            await former.producer.stop()
+
+    asyncio.run(scenario())
+
+
+def test_what_is_aborted_is_not_committed_by_the_next_transaction(
+    cluster: EmbeddedCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A successor's first commit in a log must not end there what it aborted."""
+
+    async def scenario() -> None:
+        async with bench(cluster, "of-the-aborted", monkeypatch) as at:
+            former = await at.writer()
+            await at.write(former)
+            async with at.leaderless():
+                successor = await at.hasty_writer()
+            assert await at.hidden() == [at.loses]
+            await successor.take_over()
+            await successor.make_ready({at.stays, at.loses})
+            await at.write(successor)
+            await successor.producer.commit_transaction()
+            await eventually(at.hidden, lambda hidden: not hidden)
             assert await at.readable() == [b"a record"]
             await successor.producer.stop()
             await former.producer.stop()
@@ -251,29 +336,26 @@ def test_a_changelog_is_whole_before_it_is_replayed(
 def test_a_transaction_that_is_under_way_is_left_alone(
     cluster: EmbeddedCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However long it takes; nor is that of somebody else ended."""
+    """However long it takes: its partition finds that it has not ended."""
 
     async def scenario() -> None:
         async with bench(cluster, "under-way", monkeypatch) as at:
             writer = await at.writer()
             commit = at.commit(writer)
             asked: list[TopicPartition] = []
-            monkeypatch.setattr(
-                commit, "end_hanging", lambda tp, committed: asked.append(tp)
-            )
-            begun = asyncio.get_running_loop().time()
-            monkeypatch.setattr(
-                commit,
-                "in_flight_s",
-                lambda: asyncio.get_running_loop().time() - begun + 1.0,
-            )
+            monkeypatch.setattr(commit, "end_hanging", asked.append)
             await at.write(writer)
             watching = asyncio.create_task(at.watched.run())
-            await asyncio.sleep(3.0)
+            await eventually(lambda: _now(set(asked)), lambda tps: len(tps) == 2)
             watching.cancel()
+            await writer.end_what_is_over({at.stays, at.loses})
             assert set(await at.hidden()) == {at.stays, at.loses}
-            assert not asked
             await writer.producer.commit_transaction()
+            await eventually(at.readable, lambda read: read == [b"a record"])
             await writer.producer.stop()
 
     asyncio.run(scenario())
+
+
+async def _now(found: set[TopicPartition]) -> set[TopicPartition]:
+    return found

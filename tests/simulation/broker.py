@@ -10,8 +10,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aiokafka.errors import ProducerFenced
+from aiokafka.structs import TopicPartition
 
 from streams.runtime.producers import Entry
+from streams.runtime.transactions import (
+    NOBODY,
+    LastTransaction,
+    OpenTransaction,
+    Seen,
+)
 from tests.simulation.processes import OWNER, Process, SimLoop
 
 Place = tuple[str, int]
@@ -23,9 +30,13 @@ OPEN, COMMITTED, ABORTED = "open", "committed", "aborted"
 class Transaction:
     """Its state is decided at once; partitions learn of it by markers, later."""
 
+    name: str
+    epoch: int
     state: str = OPEN
     places: dict[Place, int] = field(default_factory=dict)
-    """Where its first record lies; emptied by the markers."""
+    """Where its first record lies; emptied when the markers are written."""
+    ends: dict[Place, str] = field(default_factory=dict)
+    """How it ended in each partition."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +58,7 @@ class Stored:
 class Identity:
     """A transactional id."""
 
+    number: int
     epoch: int = 0
     current: Transaction | None = None
     begun: dict[int, tuple[float, Process | None]] = field(default_factory=dict)
@@ -61,12 +73,14 @@ class Broker:
         self.dice = dice
         self.logs: dict[Place, list[Stored]] = defaultdict(list)
         self.open: dict[Place, dict[Transaction, int]] = defaultdict(dict)
-        self.identities: dict[str, Identity] = defaultdict(Identity)
+        self.identities: dict[str, Identity] = {}
         self.groups: dict[tuple[str, Place], int] = {}
         self.fenced_late = False
         """Whether an old request had fenced the last producer that was refused."""
         self.commits_resume = 0.0
         """Until then no transaction ends."""
+        self.leads_at: dict[Place, float] = {}
+        """Until then a partition has no leader, and gets no markers (docs/adr/0014)."""
         self.trace: list[tuple[float, str, int, int]] = []
         self._waiters: dict[Place, list[asyncio.Future[None]]] = defaultdict(list)
 
@@ -182,9 +196,7 @@ class Broker:
         while position < end and len(found) < most:
             record = log[position]
             position += 1
-            is_gone = record.transaction is not None and (
-                record.transaction.state == ABORTED
-            )
+            is_gone = _ended(record, ABORTED)
             if not record.is_marker and not (committed and is_gone):
                 found.append(record)
         return found, position
@@ -204,7 +216,7 @@ class Broker:
 
     def fence(self, name: str, asked: tuple[float, Process | None]) -> int | None:
         """Begin a new epoch; None while the former transaction is being ended."""
-        identity = self.identities[name]
+        identity = self.identify(name)
         current = identity.current
         if current is not None and current.state == OPEN:
             identity.epoch += 1
@@ -215,15 +227,25 @@ class Broker:
             return None
         identity.epoch += 1
         identity.begun[identity.epoch] = asked
+        identity.current = None
         return identity.epoch
+
+    def identify(self, name: str) -> Identity:
+        """What is known of a transactional id."""
+        return self.identities.setdefault(name, Identity(len(self.identities)))
+
+    def _join(self, name: str, epoch: int, place: Place) -> Transaction:
+        """Have a transaction write a marker in a partition."""
+        identity = self._checked(name, epoch)
+        if identity.current is None or identity.current.state != OPEN:
+            identity.current = Transaction(name, epoch)
+        identity.current.places.setdefault(place, len(self.logs[place]))
+        return identity.current
 
     def produce(
         self, name: str, epoch: int, place: Place, entries: Iterable[Entry]
     ) -> None:
-        identity = self._checked(name, epoch)
-        if identity.current is None or identity.current.state != OPEN:
-            identity.current = Transaction()
-        self.append(place, entries, identity.current)
+        self.append(place, entries, self._join(name, epoch, place))
 
     def end_transaction(self, name: str, epoch: int, state: str) -> None:
         identity = self._checked(name, epoch)
@@ -232,41 +254,106 @@ class Broker:
 
     def is_settled(self, name: str) -> bool:
         """Whether the former transaction has all its markers."""
-        current = self.identities[name].current
+        current = self.identify(name).current
         return current is None or current.state == OPEN or not current.places
 
     def _checked(self, name: str, epoch: int) -> Identity:
-        identity = self.identities[name]
+        identity = self.identify(name)
         if identity.epoch != epoch:
-            (before, _), (at, by) = identity.begun[epoch], identity.begun[epoch + 1]
-            self.fenced_late = at <= before or (by is not None and by.ever_paused)
+            (before, who), (at, by) = identity.begun[epoch], identity.begun[epoch + 1]
+            self.fenced_late = (
+                at <= before
+                or (by is not None and by.ever_paused)
+                # It may have taken over again; this is from before it stood still.
+                or (who is not None and who.paused_at >= before)
+            )
             raise ProducerFenced
         return identity
 
     def _decide(self, transaction: Transaction, state: str) -> None:
         transaction.state = state
         for place in transaction.places:
-            delay = self.latency() if self.dice.random() < 0.5 else 0.0005
+            # Who fences has seen that all have leaders; none may be lost before.
+            is_late = state == COMMITTED and self.dice.random() < 0.5
+            delay = self.latency() if is_late else 0.0005
             self.later(delay, self._mark, transaction, place)
 
     def _mark(self, transaction: Transaction, place: Place) -> None:
-        self._add(place, Entry(None, None), transaction, is_marker=True)
         del transaction.places[place]
-        del self.open[place][transaction]
+        if not self.has_leader(place):
+            return
+        self._add(place, Entry(None, None), transaction, is_marker=True)
+        self._end(place, transaction.name, transaction.state)
+
+    def _end(self, place: Place, name: str, state: str) -> None:
+        for each in list(self.open[place]):
+            if each.name == name:
+                each.ends[place] = state
+                del self.open[place][each]
         self._wake(place)
+
+    # -- what can be asked about transactions
+
+    def has_leader(self, place: Place) -> bool:
+        return self.loop.time() >= self.leads_at.get(place, 0.0)
+
+    def last(self, name: str) -> LastTransaction:
+        """How an id's last transaction stands."""
+        current = self.identify(name).current
+        if current is None:
+            return NOBODY
+        if current.state == OPEN:
+            state = "Ongoing"
+        else:
+            stage = "Prepare" if current.places else "Complete"
+            state = stage + {COMMITTED: "Commit", ABORTED: "Abort"}[current.state]
+        places = frozenset(TopicPartition(*place) for place in current.places)
+        return LastTransaction(state, places)
+
+    def see(self, tps: Iterable[TopicPartition]) -> Seen:
+        """What leaders tell: of an id one transaction, from where it hides a log."""
+        tps, found = list(tps), []
+        led = [tp for tp in tps if self.has_leader(tp)]
+        for tp in led:
+            by_name: dict[str, list[Transaction]] = defaultdict(list)
+            for each in self.open[tp]:
+                by_name[each.name].append(each)
+            for name, mine in by_name.items():
+                start = min(self.open[tp][each] for each in mine)
+                epoch = max(each.epoch for each in mine)
+                number = self.identify(name).number
+                found.append(OpenTransaction(tp, number, epoch, start))
+        return Seen(found, frozenset(tps) - frozenset(led))
+
+    def end_open(
+        self, who: tuple[str, int], places: Iterable[Place], *, committed: bool
+    ) -> None:
+        """Run a transaction that has no records, from its begin to its end."""
+        for place in places:
+            self._join(*who, place)
+        self.end_transaction(*who, COMMITTED if committed else ABORTED)
+
+    def hidden(self, tps: Iterable[TopicPartition]) -> list[TopicPartition]:
+        """Partitions that cannot be read to their ends."""
+        return [tp for tp in tps if self.has_leader(tp) and self.open[tp]]
 
     # -- reading back
 
     def committed(self, topic: str) -> list[Stored]:
-        """All committed records of a topic."""
+        """All records of a topic for those who read committed."""
         return [
             record
             for place, log in sorted(self.logs.items())
             if place[0] == topic
-            for record in log
+            for record in log[: self.end(place, committed=True)]
             if not record.is_marker
-            and (record.transaction is None or record.transaction.state == COMMITTED)
+            and (record.transaction is None or _ended(record, COMMITTED))
         ]
+
+
+def _ended(record: Stored, how: str) -> bool:
+    transaction, place = record.transaction, (record.topic, record.partition)
+    return transaction is not None and transaction.ends.get(place) == how
 
 
 def _settle(answer: asyncio.Future[Any], result: Any, error: Exception | None) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from types import SimpleNamespace
+from dataclasses import dataclass
 from typing import Any
 
 from aiokafka.structs import TopicPartition
@@ -33,14 +33,22 @@ class Batch:
         return 0
 
 
+@dataclass(frozen=True)
+class Manager:
+    """Knows who a transactional producer is."""
+
+    producer_id: int = -1
+    producer_epoch: int = -1
+
+
 class Producer:
     """Keeps the order of what it sends; transactional when it has an id."""
 
     def __init__(self, broker: Broker, name: str | None = None) -> None:
         self._broker = broker
         self._name = name
-        self._epoch = 0
         self._lane = [0.0]
+        self._txn_manager = Manager()
 
     async def start(self) -> None:
         if self._name is None:
@@ -49,12 +57,18 @@ class Producer:
         while True:
             epoch = await self._broker.post(lambda: self._broker.fence(self._id, asked))
             if epoch is not None:
-                self._epoch = epoch
+                number = self._broker.identify(self._id).number
+                self._txn_manager = Manager(number, epoch)
                 return
             await asyncio.sleep(RETRY_S)
 
     async def stop(self) -> None:
         await asyncio.sleep(0)
+
+    @property
+    def identity(self) -> tuple[str, int]:
+        """Its transactional id and epoch."""
+        return self._id, self._txn_manager.producer_epoch
 
     @property
     def _id(self) -> str:
@@ -76,13 +90,16 @@ class Producer:
             return broker.post(
                 lambda: broker.append(place, batch.entries, None), self._lane
             )
-        name, epoch = self._name, self._epoch
+        name, epoch = self._name, self._txn_manager.producer_epoch
         return broker.post(
-            lambda: broker.produce(name, epoch, place, batch.entries), self._lane
+            lambda: broker.produce(name, epoch, place, batch.entries),
+            self._lane,
+            not_before=broker.leads_at.get(place, 0.0),
         )
 
     async def commit_transaction(self) -> None:
-        name, epoch, broker = self._id, self._epoch, self._broker
+        name, broker = self._id, self._broker
+        epoch = self._txn_manager.producer_epoch
         await broker.post(
             lambda: broker.end_transaction(name, epoch, COMMITTED),
             self._lane,
@@ -90,11 +107,20 @@ class Producer:
         )
 
 
+class Client:
+    """Connections that nobody doubts; the broker is asked past them."""
+
+    send = _get_conn = coordinator_lookup = None
+
+    async def force_metadata_update(self) -> None:
+        await asyncio.sleep(0)
+
+
 class Consumer:
     """A consumer without a group."""
 
     def __init__(self, broker: Broker, isolation_level: str = "", **_: Any) -> None:
-        self._client = SimpleNamespace(send=None)  # connections that nobody doubts
+        self._client = Client()
         self._broker = broker
         self._committed = isolation_level == "read_committed"
         self._at: dict[TopicPartition, int] = {}

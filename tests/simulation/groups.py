@@ -13,7 +13,8 @@ from tests.simulation.broker import Broker, Place
 from tests.simulation.processes import Process
 
 SESSION_S = 6.0
-HEARTBEAT_S = 1.0
+REBALANCE_S = 20.0
+"""How long a rebalance waits for members that live."""
 
 
 class GroupConsumer:
@@ -182,6 +183,21 @@ class Group:
             await self._rebalance()
             self._is_busy = False
 
+    async def _wait_for(
+        self, joined: Mapping[GroupConsumer, asyncio.Task[Any]]
+    ) -> None:
+        """Wait for members to give back what they had, unless their session ends."""
+        until = self.broker.loop.time() + REBALANCE_S
+        while self.broker.loop.time() < until:
+            waited_for = [
+                task
+                for member, task in joined.items()
+                if not task.done() and self.members.get(member.process.name) is member
+            ]
+            if not waited_for:
+                return
+            await asyncio.wait(waited_for, timeout=0.5)
+
     async def _rebalance(self) -> None:
         self.rebalances += 1
         joined: dict[GroupConsumer, asyncio.Task[Any]] = {
@@ -189,8 +205,7 @@ class Group:
             for member in self.members.values()
             if not member.process.is_dead
         }
-        if joined:
-            await asyncio.wait(joined.values(), timeout=SESSION_S)
+        await self._wait_for(joined)
         for member, task in joined.items():
             if not task.done() or member.process.is_dead:
                 name = member.process.name

@@ -35,6 +35,7 @@ class Process:
         self.is_paused = False
         self.paused_since_ready = False
         self.ever_paused = False
+        self.paused_at = -1.0
         self.fuse = 0
         self.held: list[asyncio.Handle] = []
         self.on_end: Callable[[Process], None] = lambda _process: None
@@ -55,6 +56,7 @@ class Process:
     def pause(self) -> None:
         """Stand still."""
         self.is_paused = self.paused_since_ready = self.ever_paused = True
+        self.paused_at = self.loop.time()
 
     def go_on(self) -> None:
         """Run what has gathered, in its order."""

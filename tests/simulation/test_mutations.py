@@ -1,5 +1,6 @@
 """Bugs that are planted in the real code: the simulation finds each of them."""
 
+import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from itertools import count
@@ -17,13 +18,16 @@ from agents.scheduling import Lane, Ticket, Window
 from agents.tables import DEADLINES, REGISTRY, STEPS, Tables
 from streams.runtime.commit import GroupCommit, Pending
 from streams.runtime.coordinator import CoordinatorHost
+from streams.runtime.hanging import HangingTransactions
 from streams.runtime.partition import PartitionTask
+from streams.runtime.transactions import LastTransaction
 from streams.runtime.watch import DeadlineWatch
+from streams.runtime.writer import Writer
 from tests.simulation import world as simulated
 from tests.simulation.checks import broken
 from tests.simulation.clients import Consumer, Producer
 
-SEEDS = 600
+SEEDS = 1000
 """In so many runs each bug is found."""
 Patch = pytest.MonkeyPatch
 
@@ -205,6 +209,34 @@ def drop_an_older_attempt(patch: Patch) -> None:
     patch.setattr(Running, "take", take)
 
 
+async def _ready(_self: Writer, *_logs: Any) -> None:
+    """Nothing is looked for."""
+
+
+def write_behind_a_hanging_transaction(patch: Patch) -> None:
+    patch.setattr(Writer, "make_ready", _ready)
+
+
+def replay_before_the_changelog_is_whole(patch: Patch) -> None:
+    patch.setattr(Writer, "take_over", _ready)
+
+
+def fence_without_a_leader(patch: Patch) -> None:
+    async def fence(self: Writer) -> None:
+        self.before = await self._last()
+        await self.producer.start()
+
+    patch.setattr(Writer, "fence", fence)
+
+
+def take_what_hangs_for_aborted(patch: Patch) -> None:
+    patch.setattr(LastTransaction, "was_committed", lambda self, tp: False)
+
+
+def never_look_for_what_hangs(patch: Patch) -> None:
+    patch.setattr(HangingTransactions, "look", lambda self: asyncio.sleep(0))
+
+
 MUTATIONS = (
     commit_before_requests_are_acknowledged,
     forget_fencing,
@@ -227,34 +259,48 @@ MUTATIONS = (
 )
 ONLY_UNDER_STALLS = (drop_an_older_attempt,)
 """They show when much is folded that is never committed."""
+ONLY_UNDER_LOSSES = (
+    write_behind_a_hanging_transaction,
+    replay_before_the_changelog_is_whole,
+    fence_without_a_leader,
+    take_what_hangs_for_aborted,
+    never_look_for_what_hangs,
+)
+"""They show when transactions end in logs that have no leader."""
 IN_THE_FOLDS = (count_outcomes_of_older_attempts,)
 """They replace what other compiled modules call directly, once compiled."""
 PLANTED = [
     pytest.param(
-        *(plant, plant in ONLY_UNDER_STALLS),
+        *(plant, mode),
         marks=[pytest.mark.interpreted] if plant in IN_THE_FOLDS else [],
         id=plant.__name__,
     )
-    for plant in MUTATIONS + ONLY_UNDER_STALLS
+    for mode, plants in (
+        (None, MUTATIONS),
+        ("with_stalls", ONLY_UNDER_STALLS),
+        ("with_losses", ONLY_UNDER_LOSSES),
+    )
+    for plant in plants
 ]
 
 
-def finding_seed(seeds: Iterable[int], *, with_stalls: bool) -> int | None:
+def finding_seed(seeds: Iterable[int], mode: str | None) -> int | None:
     """The first seed whose run breaks a promise."""
+    modes = {} if mode is None else {mode: True}
     for seed in seeds:
-        if broken(simulated.simulate(seed, with_stalls=with_stalls)):
+        if broken(simulated.simulate(seed, **modes)):
             return seed
     return None
 
 
 @pytest.mark.timeout(900)  # some take hundreds of runs to show
-@pytest.mark.parametrize(("plant", "with_stalls"), PLANTED)
+@pytest.mark.parametrize(("plant", "mode"), PLANTED)
 def test_a_planted_bug_is_found(
-    plant: Callable[[Patch], None], *, with_stalls: bool
+    plant: Callable[[Patch], None], mode: str | None
 ) -> None:
     """And the same seed passes without it."""
     with pytest.MonkeyPatch.context() as patch:
         plant(patch)
-        seed = finding_seed(range(SEEDS), with_stalls=with_stalls)
+        seed = finding_seed(range(SEEDS), mode)
     assert seed is not None
-    assert finding_seed([seed], with_stalls=with_stalls) is None
+    assert finding_seed([seed], mode) is None

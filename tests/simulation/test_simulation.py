@@ -14,8 +14,11 @@ from tests.simulation.world import REQUESTS, World, simulate
 RUNS = int(os.environ.get("PLANSTREAM_SIM_RUNS", "2000"))
 SEED = os.environ.get("PLANSTREAM_SIM_SEED")
 STALLED_RUNS = RUNS // 8
+LOSSY_RUNS = RUNS // 4
 STALLS = "stalls:"
 """Before the seed of a run in which commits are held back."""
+LOSSES = "losses:"
+"""Before the seed of a run in which transactions end in logs without a leader."""
 REFERENCES = "references:"
 """Before the seed of a run in which requests refer to their environments."""
 BATCH = 50
@@ -58,6 +61,17 @@ def test_promises_are_kept_when_commits_stall(first: int) -> None:
 
 @pytest.mark.skipif(SEED is not None, reason="one seed is to be replayed")
 @pytest.mark.timeout(600)
+@pytest.mark.parametrize("first", range(0, LOSSY_RUNS, BATCH))
+def test_promises_are_kept_when_transactions_hang(first: int) -> None:
+    """Logs have no leader when transactions end; processes crash then, and after."""
+    for seed in range(first, min(first + BATCH, LOSSY_RUNS)):
+        world = simulate(seed, with_losses=True)
+        found = broken(world)
+        assert not found, report(f"{LOSSES}{seed}", found, world)
+
+
+@pytest.mark.skipif(SEED is not None, reason="one seed is to be replayed")
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("first", range(0, STALLED_RUNS, BATCH))
 def test_promises_are_kept_when_requests_refer(first: int) -> None:
     """Workers read each environment from the plans topic; handlers find it there."""
@@ -84,6 +98,7 @@ def test_a_seed_is_replayed() -> None:
     world = simulate(
         int(name.rpartition(":")[2]),
         with_stalls=name.startswith(STALLS),
+        with_losses=name.startswith(LOSSES),
         with_references=name.startswith(REFERENCES),
     )
     found = broken(world)

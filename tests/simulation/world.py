@@ -5,48 +5,33 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from faust.types import TP
 
-from agents import reporting
 from agents.engine import EngineSettings, StepEngine
 from agents.environments import ReadSubmission
 from agents.references import ReferenceTerms
+from agents.tables import STEPS, plan_key, step_key
 from schemas import codec
+from schemas.rows import StepRow
 from schemas.steps import StepRequest, StepSucceeded
 from streams.apps import coordinator_terms
 from streams.config import Settings
-from streams.runtime import (
-    chores,
-    clients,
-    commit,
-    coordinator,
-    exits,
-    halts,
-    hanging,
-    origins,
-    replay,
-    submission_reader,
-    watch,
-    worker,
-)
+from streams.runtime import exits
 from streams.runtime.coordinator import CoordinatorHost
 from streams.runtime.outcomes import OutcomeSender
 from streams.runtime.producers import Entry
-from streams.runtime.transactions import NOBODY
 from streams.runtime.worker import WorkerHost
 from streams.topics import Topics, partition_of
 from tests.simulation.broker import Broker
-from tests.simulation.clients import Consumer, Producer
 from tests.simulation.groups import SESSION_S, Group, GroupConsumer
+from tests.simulation.patching import now_ms, patch_all
 from tests.simulation.plans import RECIPES, RETRIED, Made, Maker, Ran, registry
 from tests.simulation.processes import OWNER, Process, SimLoop, Vanished
 
@@ -61,6 +46,11 @@ FAULTS = (
     *("rebalance", "clock", "repeat", "forge", "again"),
 )
 STALLS = ("crash", "fuse", "pause", "rebalance", *("stall",) * 6)
+LOSSES = ("crash", "fuse", "pause", "rebalance", *("lose",) * 6)
+HELD_BACK = ("ProducerFenced",)
+"""What ends processes whose commits are held back."""
+LOOKS_S = 12.0
+"""In this time, once a log has a leader again, what hangs there has been found."""
 END_S = 1500.0
 """Whatever has no result by then is stuck: it is past every limit."""
 
@@ -75,6 +65,8 @@ class World:
     dice: random.Random
     with_stalls: bool = False
     """Whether commits are held back, and what was folded meanwhile is lost."""
+    with_losses: bool = False
+    """Whether logs are without a leader when transactions end."""
     with_references: bool = False
     """Whether requests refer to their environments, however small."""
     made: dict[str, Made] = field(default_factory=dict)
@@ -151,7 +143,10 @@ class World:
         # A takeover that was asked for before may arrive late and fence the owner, who
         # starts again: that costs a restart, and nothing else.
         # A commit that is held back longer than a rebalance waits costs one, too.
-        late = self.broker.fenced_late or self.with_stalls
+        late = self.broker.fenced_late or (
+            (self.with_stalls or self.with_losses)
+            and any(reason in self.last_words for reason in HELD_BACK)
+        )
         if not (process.is_dead or process.paused_since_ready or late):
             self.exits.append(f"{process.name}: {self.last_words}")
         process.crash()
@@ -171,7 +166,7 @@ class World:
         name = self.dice.choice(sorted(self.live))
         consumer = self.live[name]
         process = consumer.process
-        kind = self.dice.choice(STALLS if self.with_stalls else FAULTS)
+        kind = self.dice.choice(self._faults())
         self.faults.append(f"{self.loop.time():.3f} {kind} {name}")
         {
             "crash": process.crash,
@@ -181,10 +176,16 @@ class World:
             "rebalance": consumer.group.trigger,
             "clock": lambda: self._step_clock(process),
             "stall": self._stall,
+            "lose": self._lose,
             "again": self._submit_again,
             "repeat": self._repeat,
             "forge": self._forge,
         }[kind]()
+
+    def _faults(self) -> tuple[str, ...]:
+        if self.with_losses:
+            return LOSSES
+        return STALLS if self.with_stalls else FAULTS
 
     def _light_fuse(self, process: Process) -> None:
         process.fuse = self.dice.randint(1, 30)
@@ -224,6 +225,24 @@ class World:
         owner = self.live[self.dice.choice(("c1", "c2"))]
         self.broker.later(span * self.dice.uniform(0.2, 1.0), owner.process.crash)
 
+    def _lose(self) -> None:
+        """Hold commits back, and take the leader from a log that waits for one."""
+        span = self.dice.choice((0.0, 1.0, 3.0, 6.0))
+        self.broker.commits_resume = self.loop.time() + span
+        self.broker.later(span * self.dice.uniform(0.2, 1.0), self._unlead)
+
+    def _unlead(self) -> None:
+        broker, dice = self.broker, self.dice
+        places = sorted(place for place, by in broker.open.items() if by)
+        if not places:
+            topics = (TOPICS.changelog, TOPICS.success)
+            places = [(x.name, n) for x in topics for n in range(PARTITIONS)]
+        place, span = dice.choice(places), dice.choice((0.5, 4.0, 15.0))
+        broker.leads_at[place] = self.loop.time() + span
+        owner = self.live[dice.choice(("c1", "c2"))].process
+        when = dice.choice((0.0, span * dice.random(), span))
+        broker.later(when, self._light_fuse, owner)
+
     def _repeat(self) -> None:
         """Send an old outcome or command again."""
         topics = (TOPICS.step_outcomes.name, TOPICS.commands.name)
@@ -234,18 +253,25 @@ class World:
             self.broker.append((one.topic, one.partition), [entry], None)
 
     def _forge(self) -> None:
-        """Answer an attempt that was given up, with what nobody returned."""
+        """Answer an attempt that was given up, with what nobody returned.
+
+        Given up for good: a request may be of a fold that was never committed.
+        """
+        changelog = self.broker.committed(TOPICS.changelog.name)
+        rows = {record.key: record.value for record in changelog}
         found = []
         for record in self.broker.committed(REQUESTS.name):
             _, request = codec.decode_fields(record.value, StepRequest)
-            if request["attempt"] > 1:
-                found.append(request)
+            plan = plan_key(request["plan_id"])
+            if row := rows.get(STEPS + step_key(plan, request["step_number"])):
+                given_up = codec.decode_row(StepRow, row)["attempt"] - 1
+                found += [(request, given_up)] if given_up else []
         if not found:
             return
-        request = self.dice.choice(found)
+        request, given_up = self.dice.choice(found)
         names = ("plan_id", "execution_id", "step_id", "step_number")
         fields = {name: request[name] for name in names} | {
-            "attempt": request["attempt"] - 1,
+            "attempt": given_up,
             "worker": "nobody",
             "started_at": self.loop.now_ms(),
             "ended_at": self.loop.now_ms(),
@@ -272,7 +298,8 @@ class World:
         for is_plan in events:
             await asyncio.sleep(self.dice.choice((0.01, 0.2, 1.0, 3.0)))
             if is_plan:
-                self.submit(maker.make(RETRIED if self.with_stalls else RECIPES))
+                held = self.with_stalls or self.with_losses
+                self.submit(maker.make(RETRIED if held else RECIPES))
             else:
                 self.fault()
         self.faults.append(f"{self.loop.time():.3f} no more")
@@ -295,83 +322,12 @@ class World:
             for topic in (TOPICS.success, TOPICS.partial, TOPICS.failure)
             for record in self.broker.committed(topic.name)
         }
-        return self.made.keys() <= ended
+        latest = max(self.broker.leads_at.values(), default=0.0)
+        return self.made.keys() <= ended and self.loop.time() > latest + LOOKS_S
 
 
 def _giving(consumer: GroupConsumer) -> Any:
     return lambda: consumer
-
-
-def now_ms() -> int:
-    """The clock of the running process."""
-    loop, process = asyncio.get_running_loop(), OWNER.get()
-    assert isinstance(loop, SimLoop)
-    return loop.now_ms() + (0 if process is None else process.skew_ms)
-
-
-class _Words:
-    """What a process says before it ends."""
-
-    def __init__(self, world: World) -> None:
-        self._world = world
-
-    def critical(self, _text: str, reason: str, *, exc_info: object = None) -> None:
-        self._world.last_words = f"{reason} ({exc_info!r})"
-
-
-def _exit(world: World) -> Any:
-    def leave(_code: int) -> None:
-        if sys.exc_info()[0] is GeneratorExit:  # a coroutine of a dead process
-            raise GeneratorExit
-        world.exit()
-        raise Vanished
-
-    return leave
-
-
-async def _nothing_known(_client: Any, _transactional_id: str) -> Any:
-    return NOBODY
-
-
-async def _nothing_hidden(_client: Any, _tps: Any) -> list[Any]:
-    """No partition of the simulated broker is ever without a leader."""
-    return []
-
-
-def _patch(patch: pytest.MonkeyPatch, world: World) -> None:
-    """Put the simulation in the place of the broker, the clocks and the exit."""
-    broker, loop = world.broker, world.loop
-    clock = SimpleNamespace(monotonic=loop.time, time=lambda: now_ms() / 1000)
-    for module in (chores, commit, coordinator, hanging, worker):
-        patch.setattr(module, "time", clock)
-    patch.setattr(hanging, "last_transaction", _nothing_known)
-    patch.setattr(hanging, "hidden_logs", _nothing_hidden)
-    patch.setattr(coordinator, "now_ms", now_ms)
-    patch.setattr(watch, "TICK_S", 0.1)
-    patch.setattr(origins, "LOOK_S", 1e6)
-
-    async def ids(_monitor: Any, names: Any) -> dict[str, str]:
-        return {name: f"id-{name}" for name in names}
-
-    patch.setattr(origins, "topic_ids", ids)
-    patch.setattr(exits, "os", SimpleNamespace(_exit=_exit(world)))
-    patch.setattr(exits, "logging", SimpleNamespace(shutdown=lambda: None))
-    patch.setattr(exits, "logger", _Words(world))
-    hexes = random.Random(world.seed)
-    tokens = SimpleNamespace(token_hex=lambda size: hexes.randbytes(size).hex())
-    patch.setattr(reporting, "secrets", tokens)
-
-    def consumer(**options: Any) -> Consumer:
-        return Consumer(broker, options.get("isolation_level", ""))
-
-    for each in (clients, halts, replay, submission_reader, worker):
-        patch.setattr(each, "AIOKafkaConsumer", consumer)
-    for each in (clients, worker):
-        patch.setattr(each, "idempotent_producer", lambda _: Producer(broker))
-    patch.setattr(clients, "best_effort_producer", lambda _: Producer(broker))
-    patch.setattr(
-        coordinator, "transactional_producer", lambda _, name: Producer(broker, name)
-    )
 
 
 def simulate(
@@ -380,15 +336,17 @@ def simulate(
     faults: int = 7,
     *,
     with_stalls: bool = False,
+    with_losses: bool = False,
     with_references: bool = False,
 ) -> World:
     """Run a seed; what it leaves behind is the same every time."""
     loop = SimLoop()
     loop.set_exception_handler(lambda *_: None)
     dice = random.Random(seed)
-    world = World(seed, loop, Broker(loop, dice), dice, with_stalls, with_references)
+    modes = (with_stalls, with_losses, with_references)
+    world = World(seed, loop, Broker(loop, dice), dice, *modes)
     with pytest.MonkeyPatch.context() as patch, _silence():
-        _patch(patch, world)
+        patch_all(patch, world)
         try:
             loop.run_until_complete(world.run(plans, faults))
         finally:

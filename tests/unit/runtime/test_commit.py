@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from collections.abc import Set
+from typing import Any, cast
 
 import pytest
 from aiokafka.producer.message_accumulator import BatchBuilder
+from aiokafka.structs import TopicPartition
 
 from agents.effects import Outgoing
 from streams.runtime import commit as module
@@ -12,7 +14,7 @@ from streams.runtime import exits
 from streams.runtime.commit import CommitTerms, GroupCommit, Pending
 from tests.unit.runtime.dying import end_this_task
 
-CHANGELOG = ("changelog", 3)
+CHANGELOG = TopicPartition("changelog", 3)
 
 
 class SlowProducer:
@@ -57,15 +59,37 @@ class SlowProducer:
             raise self.failure
 
 
+class SlowWriter:
+    """Says when it is asked about logs; they are clear when the test wants."""
+
+    def __init__(self, producer: SlowProducer) -> None:
+        self.producer = producer
+        self.is_clear = asyncio.Event()
+        self.is_clear.set()
+        self.glanced_at: list[set[TopicPartition]] = []
+        self.ended: list[set[TopicPartition]] = []
+
+    async def make_ready(self, logs: Set[TopicPartition]) -> None:
+        await self.is_clear.wait()
+
+    async def glance(self, logs: Set[TopicPartition]) -> None:
+        self.glanced_at.append(set(logs))
+
+    async def end_what_is_over(self, logs: Set[TopicPartition]) -> None:
+        self.producer.calls.append("end what is over")
+        self.ended.append(set(logs))
+
+
 class Bench:
     """A group commit over a slow producer; events are kept."""
 
     def __init__(self, **terms: float) -> None:
         values = {"interval_s": 30.0, "rows": 1000, "timeout_s": 5.0, **terms}
         self.producer = SlowProducer()
+        self.writer = SlowWriter(self.producer)
         self.events: list[Outgoing] = []
         self.commit = GroupCommit(
-            self.producer,
+            cast(Any, self.writer),
             CHANGELOG,
             CommitTerms(values["interval_s"], int(values["rows"]), values["timeout_s"]),
             locate=lambda record: (record.topic, 3),
@@ -363,6 +387,48 @@ def test_the_interval_ends_the_wait() -> None:
         async with asyncio.timeout(5):
             while "commit" not in bench.producer.calls:
                 await asyncio.sleep(0.005)
+        await bench.commit.drain()
+
+    asyncio.run(scenario())
+
+
+def test_no_log_is_written_before_it_is_clear() -> None:
+    """Nothing of the transactions before is open where the next one writes (0014)."""
+
+    async def scenario() -> None:
+        bench = Bench()
+        bench.writer.is_clear.clear()
+        bench.commit.add(urgent(records=[Outgoing("results.success", b"p", b"r")]))
+        await settle()
+        assert not bench.producer.calls
+        assert bench.commit.in_flight_s() > 0
+        bench.writer.is_clear.set()
+        await commits(bench, 1)
+        logs = {CHANGELOG, TopicPartition("results.success", 3)}
+        assert bench.writer.glanced_at == [logs]
+        await bench.commit.drain()
+
+    asyncio.run(scenario())
+
+
+def test_what_hangs_is_ended_between_two_transactions() -> None:
+    """In a log that nothing is written to just now; rows are committed as ever."""
+
+    async def scenario() -> None:
+        bench = Bench()
+        there = TopicPartition("results.failure", 5)
+        bench.producer.acknowledged.clear()
+        bench.commit.add(urgent())
+        await settle()
+        bench.commit.end_hanging(there)
+        await settle()
+        assert not bench.writer.ended
+        bench.producer.acknowledged.set()
+        bench.commit.add(urgent())
+        await commits(bench, 2)
+        assert bench.writer.ended == [{there}]
+        calls = bench.producer.calls
+        assert calls.index("commit") < calls.index("end what is over")
         await bench.commit.drain()
 
     asyncio.run(scenario())

@@ -13,13 +13,13 @@ from agents.effects import Outgoing
 from streams.apps import coordinator_terms
 from streams.config import Settings
 from streams.runtime import coordinator as module
-from streams.runtime import hanging
+from streams.runtime import writer
 from streams.runtime.clients import Clients
 from streams.runtime.coordinator import CoordinatorHost
 from streams.runtime.exits import spawn
 from streams.runtime.locator import Locator
 from streams.runtime.outbox import Outbox
-from streams.runtime.transactions import NOBODY, LastTransaction
+from streams.runtime.transactions import NOBODY, LastTransaction, Seen
 from streams.topics import Topics, partition_of
 from tests.unit.coordinator.bench import Source, steps, submission
 from tests.unit.runtime.test_commit import SlowProducer, settle
@@ -68,6 +68,10 @@ async def _nothing_known(_client: Any, _transactional_id: str) -> LastTransactio
     return NOBODY
 
 
+async def _nothing_open(_client: Any, _tps: Any, *, surely: bool) -> Seen:
+    return Seen([], frozenset())
+
+
 class Rig:
     """A host that owns a partition, over producers that do as the test says."""
 
@@ -89,11 +93,10 @@ class Rig:
             outboxes[0],
             cast(Any, self.events),
             outboxes[1],
-            cast(Any, Producer()),
+            cast(Any, SimpleNamespace(_client=None, stop=self.events.stop)),
         )
-        monkeypatch.setattr(hanging, "last_transaction", _nothing_known)
-        monitor = cast(Any, SimpleNamespace(_client=None))
-        self.host._hanging = hanging.HangingTransactions(monitor, [], list)
+        monkeypatch.setattr(writer, "last_transaction", _nothing_known)
+        monkeypatch.setattr(writer, "see", _nothing_open)
         for outbox in outboxes:
             self.host._background.append(spawn("sending", outbox.run()))
 

@@ -3,9 +3,10 @@ from __future__ import annotations
 import asyncio
 import json
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from aiokafka.structs import TopicPartition
 
 from agents.admission import admit
 from agents.effects import Outgoing
@@ -24,7 +25,7 @@ from tests.unit.coordinator.bench import (
     submission,
 )
 from tests.unit.runtime.dying import Died, end_this_task
-from tests.unit.runtime.test_commit import SlowProducer, settle
+from tests.unit.runtime.test_commit import SlowProducer, SlowWriter, settle
 
 START = {PLANS_TOPIC: 0, OUTCOMES_TOPIC: 0, COMMANDS_TOPIC: 0}
 
@@ -38,8 +39,8 @@ class Rig:
         self.sent: list[Outgoing] = []
         self.throttled: list[tuple[bool, bool]] = []
         commit = GroupCommit(
-            self.producer,
-            ("changelog", 0),
+            cast(Any, SlowWriter(self.producer)),
+            TopicPartition("changelog", 0),
             CommitTerms(0.001, 1000, 5.0),
             locate=lambda record: (record.topic, 0),
             emit=lambda events: None,
@@ -288,7 +289,7 @@ class Lives:
             raise ZeroDivisionError
         admit(state, record, now)
 
-    async def _commit(self, pending: Pending) -> None:
+    async def _commit(self, pending: Pending, batches: Any) -> None:
         self.rows.update(pending.rows)
         self.sent += pending.records
 
