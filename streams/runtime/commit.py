@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Set
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -32,6 +32,8 @@ PAUSE = 2.0
 """How long a pause is: so many times as long as the transaction before it took. That
 grows with the load, and is nothing to speak of without."""
 LONGEST_PAUSE_S = 0.05
+GLANCE_AFTER_S = 0.008
+"""When a transaction mostly has its markers: a look at them before is a look twice."""
 
 Locate = Callable[[Outgoing], tuple[str, int]]
 """Gives an outgoing record's full topic name and its partition."""
@@ -107,6 +109,7 @@ class GroupCommit:
         self._closing = False
         self._began_at = self._ended_at = 0.0
         self._hanging: set[TopicPartition] = set()
+        self._unseen: Set[TopicPartition] = frozenset()
         self._task: asyncio.Task[None] | None = None
         self.commits = 0
         """How many transactions there have been."""
@@ -187,7 +190,7 @@ class GroupCommit:
 
     async def _run(self) -> None:
         while True:
-            await self._wake.wait()
+            await self._rest()
             self._wake.clear()
             await self._pause()
             if self._hanging:
@@ -199,12 +202,30 @@ class GroupCommit:
             if self._closing:
                 self._wake.set()
 
+    async def _rest(self) -> None:
+        """Wait for something to do."""
+        if self._unseen:
+            try:
+                await asyncio.wait_for(self._wake.wait(), GLANCE_AFTER_S)
+            except TimeoutError:
+                await self._glance()
+        await self._wake.wait()
+
+    async def _glance(self) -> None:
+        """See whether the last transaction has all its markers, to spare the next."""
+        unseen, self._unseen = self._unseen, frozenset()
+        await self.writer.glance(unseen)
+
     async def _pause(self) -> None:
         """Let more gather for a while after a transaction, if nothing is in a hurry."""
         took_s = self._ended_at - self._began_at
         until = self._ended_at + min(PAUSE * took_s, LONGEST_PAUSE_S)
-        if until <= asyncio.get_running_loop().time():
+        left_s = until - asyncio.get_running_loop().time()
+        if left_s <= 0:
             return
+        if left_s > 2 * GLANCE_AFTER_S and self._unseen and self._may_wait():
+            await asyncio.sleep(GLANCE_AFTER_S)
+            await self._glance()
         with suppress(TimeoutError):
             async with asyncio.timeout_at(until):
                 while self._may_wait():
@@ -238,8 +259,7 @@ class GroupCommit:
         self._ended = asyncio.Event()
         self.committed.update(pending.positions)
         self._emit(pending.events)
-        if not self._closing:
-            await self.writer.glance(batches.keys())
+        self._unseen = batches.keys()
 
     async def _end_hanging(self) -> None:
         hanging, self._hanging = self._hanging, set()

@@ -38,7 +38,7 @@ LATER_S = 0.2
 DOUBT_S = 0.1
 """How long a marker may be awaited before somebody asks whether it ever comes."""
 GLANCE_S = 0.02
-"""How long markers are looked for when nobody waits for them."""
+"""How long an answer is waited for when nothing depends on it."""
 TOO_OLD = (IncompatibleBrokerVersion, NotImplementedError)
 """What aiokafka raises when a broker does not know a request."""
 
@@ -104,17 +104,13 @@ class Writer:
         self._clear -= logs
 
     async def glance(self, logs: Set[TopicPartition]) -> None:
-        """See for a moment whether logs that were written have their markers.
+        """See whether logs that were written have their markers.
 
         What is not found now is waited for when a log is written next.
         """
-        pause_s = SOON_S
         with suppress(KafkaError, TimeoutError):
             async with asyncio.timeout(GLANCE_S):
-                while logs:
-                    await asyncio.sleep(pause_s)
-                    logs = await self._look(logs)
-                    pause_s *= 2
+                await self._look(logs)
 
     async def end_what_is_over(self, logs: Set[TopicPartition]) -> None:
         """End what is open in logs and has ended elsewhere; not in a transaction.

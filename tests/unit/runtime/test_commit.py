@@ -404,8 +404,36 @@ def test_no_log_is_written_before_it_is_clear() -> None:
         assert bench.commit.in_flight_s() > 0
         bench.writer.is_clear.set()
         await commits(bench, 1)
-        logs = {CHANGELOG, TopicPartition("results.success", 3)}
-        assert bench.writer.glanced_at == [logs]
+        await bench.commit.drain()
+
+    asyncio.run(scenario())
+
+
+def test_markers_are_looked_for_when_there_is_time() -> None:
+    """Of the last transaction, once; the next one is not kept waiting by that."""
+
+    async def scenario() -> None:
+        bench = Bench()
+        bench.commit.add(urgent(records=[Outgoing("results.success", b"p", b"r")]))
+        await commits(bench, 1)
+        bench.commit.add(urgent())
+        await commits(bench, 2)
+        assert not bench.writer.glanced_at
+        await asyncio.sleep(3 * module.GLANCE_AFTER_S)
+        assert bench.writer.glanced_at == [{CHANGELOG}]
+        await bench.commit.drain()
+
+    asyncio.run(scenario())
+
+
+def test_markers_are_looked_for_in_a_pause() -> None:
+    """It is as long as any answer takes."""
+
+    async def scenario() -> None:
+        bench = Bench()
+        await begin_a_pause(bench, ending(2, b"2"))
+        await commits(bench, 2)
+        assert bench.writer.glanced_at == [{CHANGELOG}]
         await bench.commit.drain()
 
     asyncio.run(scenario())
