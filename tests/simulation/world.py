@@ -147,7 +147,9 @@ class World:
             (self.with_stalls or self.with_losses)
             and any(reason in self.last_words for reason in HELD_BACK)
         )
-        if not (process.is_dead or process.paused_since_ready or late):
+        is_replaced = self.live[process.name].process is not process
+        may_be_fenced = process.paused_since_ready or is_replaced or late
+        if not (process.is_dead or may_be_fenced):
             self.exits.append(f"{process.name}: {self.last_words}")
         process.crash()
 
