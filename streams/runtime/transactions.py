@@ -218,8 +218,8 @@ async def last_transaction(
     """Ask how the last transaction of an id stands; `NOBODY` where none is known.
 
     Raises:
-        KafkaError: The broker that keeps the id does not answer.
-        NotImplementedError: It is too old to be asked: Kafka 2.8 or before.
+        KafkaError: The broker that keeps the id does not answer, or is too old to be
+            asked: Kafka 2.8 or before (IncompatibleBrokerVersion).
     """
     while True:
         try:
