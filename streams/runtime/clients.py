@@ -35,8 +35,8 @@ class Clients:
         herald: gives up on what it cannot send.
         events: sent by the herald, so that trouble with them is no trouble for what
             commits wait for (§5.0).
-        monitor: asks for offsets. It reads uncommitted: what arrived counts, also when
-            it lies behind somebody's open transaction.
+        monitor: asks for offsets, and about transactions. It reads uncommitted: what
+            arrived counts, also when it lies behind somebody's open transaction.
     """
 
     producer: AIOKafkaProducer

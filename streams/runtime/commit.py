@@ -162,7 +162,7 @@ class GroupCommit:
         return len(self._pending.rows)
 
     def in_flight_s(self) -> float:
-        """How long the transaction in flight has been going on; 0 without one."""
+        """How long the transaction in flight, or what is looked into, takes; else 0."""
         since = self._in_flight_since
         return 0.0 if since is None else time.monotonic() - since
 
@@ -174,7 +174,7 @@ class GroupCommit:
 
     async def reach(self) -> None:
         """Wait until all that was added by now is committed; for ever if it is not."""
-        target = self.commits + (self._in_flight_since is not None)
+        target = self.commits + (self._began_at > self._ended_at)
         target += bool(self._pending.rows)
         while self.commits < target:
             await self._ended.wait()
@@ -193,7 +193,7 @@ class GroupCommit:
             await self._rest()
             self._wake.clear()
             await self._pause()
-            if self._hanging:
+            if self._hanging and not self._closing:
                 await self._end_hanging()
             if self._pending.rows:
                 await self._commit_pending()
@@ -218,14 +218,17 @@ class GroupCommit:
 
     async def _pause(self) -> None:
         """Let more gather for a while after a transaction, if nothing is in a hurry."""
+        now = asyncio.get_running_loop().time()
         took_s = self._ended_at - self._began_at
         until = self._ended_at + min(PAUSE * took_s, LONGEST_PAUSE_S)
-        left_s = until - asyncio.get_running_loop().time()
-        if left_s <= 0:
-            return
-        if left_s > 2 * GLANCE_AFTER_S and self._unseen and self._may_wait():
-            await asyncio.sleep(GLANCE_AFTER_S)
-            await self._glance()
+        if self._unseen and until - now > 2 * GLANCE_AFTER_S:
+            await self._gather(now + GLANCE_AFTER_S)
+            if self._may_wait():
+                await self._glance()
+        if until > now:
+            await self._gather(until)
+
+    async def _gather(self, until: float) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout_at(until):
                 while self._may_wait():
@@ -259,7 +262,7 @@ class GroupCommit:
         self._ended = asyncio.Event()
         self.committed.update(pending.positions)
         self._emit(pending.events)
-        self._unseen = batches.keys()
+        self._unseen = frozenset(batches)
 
     async def _end_hanging(self) -> None:
         hanging, self._hanging = self._hanging, set()

@@ -64,7 +64,9 @@ class HangingTransactions:
         self._since = {each: self._since.get(each, now) for each in found}
         for each, since in self._since.items():
             for commit in self._commits():
-                if now - since >= SURE_S and commit.writer.owns(each):
+                seen_s = now - since
+                is_over = seen_s >= SURE_S and commit.in_flight_s() < seen_s
+                if is_over and commit.writer.owns(each):
                     commit.end_hanging(each.tp)
 
     async def _open(self) -> list[OpenTransaction]:

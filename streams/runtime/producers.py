@@ -167,7 +167,8 @@ def be_patient(client: AIOKafkaClient) -> None:
     A producer has one back-off for all that it tries again. What suits transactions
     that follow one another, 5 ms, would be thousands of attempts to connect a second,
     each with a log line, from all producers of a process together: enough to keep a
-    broker on the same machine from starting.
+    broker on the same machine from starting. So would be the monitor's, which all
+    partitions ask again and again.
     """
     _ask_again(client)
     connect = client._get_conn

@@ -29,7 +29,8 @@ transactional id that nobody has used."""
 ABORTED = {"Ongoing", "PrepareAbort", "PrepareEpochFence"}
 """States of a transaction that is aborted by whoever uses its id next."""
 ABORTED_BY_AGE = "CompleteAbort"
-"""The state when Kafka did that, as it was open for too long."""
+"""The state when Kafka did that, as it was open for too long; or when an owner died
+just after it had fenced another, or had ended what hung as an abort."""
 ABORTING = {"PrepareAbort", "PrepareEpochFence", ABORTED_BY_AGE}
 UNDER_WAY = ABORTED | {"PrepareCommit"}
 """States of a transaction that may still write, or whose markers are being written."""
@@ -80,9 +81,9 @@ class LastTransaction:
         """How a transaction ended that one of its logs still holds open.
 
         One that was aborted is that of its own partitions, if they are known; whatever
-        else is open had ended when that one began, so it was committed. So it was when
-        the id's last user has done nothing: it would have waited with an abort until
-        all partitions had leaders, and a commit does not wait.
+        else is open had ended when that one began, so it was committed. So it was, by
+        all odds, when the id's last user has done nothing: before it aborts anything it
+        waits until all partitions have leaders, and a commit does not wait.
         """
         if self.state in ABORTED or (self.state == ABORTED_BY_AGE and self.partitions):
             return tp not in self.partitions

@@ -37,10 +37,39 @@ LATER_S = 0.2
 """The pause that it doubles up to."""
 DOUBT_S = 0.1
 """How long a marker may be awaited before somebody asks whether it ever comes."""
+TELL_S = 1.0
+"""How long anything is waited for before that is said."""
 GLANCE_S = 0.02
 """How long an answer is waited for when nothing depends on it."""
 TOO_OLD = (IncompatibleBrokerVersion, NotImplementedError)
 """What aiokafka raises when a broker does not know a request."""
+
+
+class Patience:
+    """Waits for logs, longer each time, and says once which they are.
+
+    Args:
+        who: a transactional id.
+    """
+
+    def __init__(self, who: str) -> None:
+        self.waited_s = 0.0
+        self._who = who
+        self._pause_s = SOON_S
+        self._has_told = False
+
+    async def wait(self, logs: Set[TopicPartition]) -> None:
+        """Wait a little."""
+        if self.waited_s >= TELL_S and not self._has_told:
+            self._has_told = True
+            names = ", ".join(sorted(f"{tp.topic}/{tp.partition}" for tp in logs))
+            logger.warning(
+                "%s waits for %s: without a leader, or held by its own transaction",
+                *(self._who, names),
+            )
+        await asyncio.sleep(self._pause_s)
+        self.waited_s += self._pause_s
+        self._pause_s = min(2 * self._pause_s, LATER_S)
 
 
 class Writer:
@@ -76,21 +105,21 @@ class Writer:
         to be known as such until it has ended in the changelog. So it waits until they
         have leaders; or until Kafka itself has aborted what is open for too long.
         """
-        pause_s = SOON_S
+        patience = Patience(self._id)
         while self._can_see:
             self.before = (await self._last()).after(self.before)
             logs = {self._changelog, *self.before.aborts}
-            if not (await self._see(logs, surely=True)).unknown:
+            if not (unknown := (await self._see(logs, surely=True)).unknown):
                 break
-            await asyncio.sleep(pause_s)
-            pause_s = min(2 * pause_s, LATER_S)
+            await patience.wait(unknown)
         await self.producer.start()
 
     async def take_over(self) -> None:
         """End what hangs in the changelog, and wherever the fencing aborted something.
 
         Rows that hang in the changelog would be missed by its replay. And whether what
-        hangs was aborted or committed nobody can tell once this process is gone.
+        hangs was aborted or committed nobody can tell once this process is gone. Where
+        Kafka has aborted for age it is not waited for; this writer remembers that.
         """
         await self._see_clear({self._changelog, *self.before.aborts}, surely=True)
 
@@ -144,14 +173,12 @@ class Writer:
     async def _see_clear(
         self, logs: Set[TopicPartition], *, surely: bool = False
     ) -> None:
-        pause_s, waited_s = SOON_S, 0.0
+        patience = Patience(self._id)
         while rest := await self._look(logs, surely=surely):
-            if waited_s >= DOUBT_S:
+            if patience.waited_s >= DOUBT_S:
                 await self.end_what_is_over(rest)
                 await self._client.force_metadata_update()
-            await asyncio.sleep(pause_s)
-            waited_s += pause_s
-            pause_s = min(2 * pause_s, LATER_S)
+            await patience.wait(rest)
 
     async def _look(
         self, logs: Set[TopicPartition], *, surely: bool = False

@@ -79,6 +79,7 @@ class Broker:
         """Whether an old request had fenced the last producer that was refused."""
         self.commits_resume = 0.0
         """Until then no transaction ends."""
+        self.loses_leaders = False
         self.leads_at: dict[Place, float] = {}
         """Until then a partition has no leader, and gets no markers (docs/adr/0014)."""
         self.trace: list[tuple[float, str, int, int]] = []
@@ -273,9 +274,10 @@ class Broker:
     def _decide(self, transaction: Transaction, state: str) -> None:
         transaction.state = state
         for place in transaction.places:
-            # Who fences has seen that all have leaders; none may be lost before.
-            is_late = state == COMMITTED and self.dice.random() < 0.5
-            delay = self.latency() if is_late else 0.0005
+            delay = self.latency() if self.dice.random() < 0.5 else 0.0005
+            if self.loses_leaders and state == ABORTED:
+                # Who fences has seen that all have leaders; none may be lost before.
+                delay = 0.0005
             self.later(delay, self._mark, transaction, place)
 
     def _mark(self, transaction: Transaction, place: Place) -> None:

@@ -13,8 +13,6 @@ from tests.simulation.broker import Broker, Place
 from tests.simulation.processes import Process
 
 SESSION_S = 6.0
-REBALANCE_S = 20.0
-"""How long a rebalance waits for members that live."""
 
 
 class GroupConsumer:
@@ -139,6 +137,8 @@ class Group:
         self.generation = 0
         self._wanted = asyncio.Event()
         self.rebalances = 0
+        self.patience_s = SESSION_S
+        """How long a rebalance waits for members that live."""
         self._is_busy = False
 
     def join(self, consumer: GroupConsumer) -> None:
@@ -187,7 +187,7 @@ class Group:
         self, joined: Mapping[GroupConsumer, asyncio.Task[Any]]
     ) -> None:
         """Wait for members to give back what they had, unless their session ends."""
-        until = self.broker.loop.time() + REBALANCE_S
+        until = self.broker.loop.time() + self.patience_s
         while self.broker.loop.time() < until:
             waited_for = [
                 task

@@ -47,8 +47,8 @@ FAULTS = (
 )
 STALLS = ("crash", "fuse", "pause", "rebalance", *("stall",) * 6)
 LOSSES = ("crash", "fuse", "pause", "rebalance", *("lose",) * 6)
-HELD_BACK = ("ProducerFenced",)
-"""What ends processes whose commits are held back."""
+PATIENCE_S = 20.0
+"""How long a group waits for a commit when none is held back; else for a session."""
 LOOKS_S = 12.0
 """In this time, once a log has a leader again, what hangs there has been found."""
 END_S = 1500.0
@@ -143,13 +143,15 @@ class World:
         # A takeover that was asked for before may arrive late and fence the owner, who
         # starts again: that costs a restart, and nothing else.
         # A commit that is held back longer than a rebalance waits costs one, too.
-        late = self.broker.fenced_late or (
-            (self.with_stalls or self.with_losses)
-            and any(reason in self.last_words for reason in HELD_BACK)
-        )
         is_replaced = self.live[process.name].process is not process
-        may_be_fenced = process.paused_since_ready or is_replaced or late
-        if not (process.is_dead or may_be_fenced):
+        is_held_back = self.with_stalls or self.with_losses
+        is_fenced = "ProducerFenced" in self.last_words
+        may_end = (
+            process.paused_since_ready
+            or self.broker.fenced_late
+            or (is_fenced and (is_replaced or is_held_back))
+        )
+        if not (process.is_dead or may_end):
             self.exits.append(f"{process.name}: {self.last_words}")
         process.crash()
 
@@ -265,9 +267,12 @@ class World:
         for record in self.broker.committed(REQUESTS.name):
             _, request = codec.decode_fields(record.value, StepRequest)
             plan = plan_key(request["plan_id"])
-            if row := rows.get(STEPS + step_key(plan, request["step_number"])):
+            key = STEPS + step_key(plan, request["step_number"])
+            if row := rows.get(key):
                 given_up = codec.decode_row(StepRow, row)["attempt"] - 1
-                found += [(request, given_up)] if given_up else []
+            else:  # its plan has ended, or is not known yet
+                given_up = request["attempt"] - 1 if key in rows else 0
+            found += [(request, given_up)] if given_up else []
         if not found:
             return
         request, given_up = self.dice.choice(found)
@@ -287,7 +292,10 @@ class World:
     async def run(self, plans: int, faults: int) -> None:
         """Submit, harm, and wait until all is quiet."""
         sources = [TP(name, n) for name in TOPICS.sources for n in range(PARTITIONS)]
+        self.broker.loses_leaders = self.with_losses
         self.coordinators = Group(self.broker, "coordinators", sources)
+        if not (self.with_stalls or self.with_losses):
+            self.coordinators.patience_s = PATIENCE_S
         places = [TP(REQUESTS.name, number) for number in range(2)]
         self.workers = Group(self.broker, "workers", places)
         runs = [asyncio.create_task(self.coordinators.run())]

@@ -66,6 +66,8 @@ class SlowWriter:
         self.producer = producer
         self.is_clear = asyncio.Event()
         self.is_clear.set()
+        self.may_end = asyncio.Event()
+        self.may_end.set()
         self.glanced_at: list[set[TopicPartition]] = []
         self.ended: list[set[TopicPartition]] = []
 
@@ -78,6 +80,7 @@ class SlowWriter:
     async def end_what_is_over(self, logs: Set[TopicPartition]) -> None:
         self.producer.calls.append("end what is over")
         self.ended.append(set(logs))
+        await self.may_end.wait()
 
 
 class Bench:
@@ -404,6 +407,26 @@ def test_no_log_is_written_before_it_is_clear() -> None:
         assert bench.commit.in_flight_s() > 0
         bench.writer.is_clear.set()
         await commits(bench, 1)
+        await bench.commit.drain()
+
+    asyncio.run(scenario())
+
+
+def test_who_asks_does_not_wait_for_what_is_looked_into() -> None:
+    """It is no commit: all that was added before it is committed already."""
+
+    async def scenario() -> None:
+        bench = Bench()
+        bench.commit.add(urgent())
+        await commits(bench, 1)
+        bench.writer.may_end.clear()
+        bench.commit.end_hanging(CHANGELOG)
+        await settle()
+        assert bench.commit.in_flight_s() > 0
+        await asyncio.wait_for(bench.commit.reach(), 1)
+        bench.writer.may_end.set()
+        await settle()
+        assert bench.commit.in_flight_s() == 0
         await bench.commit.drain()
 
     asyncio.run(scenario())

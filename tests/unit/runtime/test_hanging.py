@@ -19,8 +19,12 @@ class Commit:
     """Notes what it is to end."""
 
     def __init__(self) -> None:
+        self.age_s = 0.0
         self.told: list[TopicPartition] = []
         self.writer = self
+
+    def in_flight_s(self) -> float:
+        return self.age_s
 
     def owns(self, found: OpenTransaction) -> bool:
         return found.producer_id == OURS
@@ -72,6 +76,14 @@ def test_a_young_one_may_be_over_in_a_moment(monkeypatch: pytest.MonkeyPatch) ->
     rig = Rig(monkeypatch)
     rig.open = [OpenTransaction(HERE, OURS, EPOCH, 40)]
     assert not rig.look_after(hanging.SURE_S - 1)
+
+
+def test_one_in_flight_is_not_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever has been open no longer than our own transaction may be that one."""
+    rig = Rig(monkeypatch)
+    rig.open = [OpenTransaction(HERE, OURS, EPOCH, 40)]
+    rig.commit.age_s = hanging.SURE_S + 1
+    assert not rig.look_after(hanging.SURE_S)
 
 
 def test_another_one_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
