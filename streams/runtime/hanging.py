@@ -17,8 +17,7 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
 from streams.runtime.commit import GroupCommit
-from streams.runtime.transactions import OpenTransaction, hidden_logs, see
-from streams.runtime.writer import TOO_OLD
+from streams.runtime.transactions import TOO_OLD, OpenTransaction, hidden_logs, see
 
 logger = logging.getLogger("planstream.coordinator")
 

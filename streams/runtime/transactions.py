@@ -10,7 +10,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.client import AIOKafkaClient, ConnectionGroup, CoordinationType
-from aiokafka.errors import KafkaError, for_code
+from aiokafka.errors import IncompatibleBrokerVersion, KafkaError, for_code
 from aiokafka.protocol.offset import OffsetRequest
 from aiokafka.structs import TopicPartition
 
@@ -23,6 +23,8 @@ READ_UNCOMMITTED, READ_COMMITTED = 0, 1
 LATEST = -1
 """Stands for the end of a log where a time is asked for."""
 AGAIN_S = 0.1
+TOO_OLD = (IncompatibleBrokerVersion, NotImplementedError)
+"""What aiokafka raises when a broker does not know a request."""
 NO_ERROR, FORBIDDEN, UNKNOWN_ID = 0, 29, 105
 """Codes of Kafka: of the last two, for a topic that one may not read, and for a
 transactional id that nobody has used."""

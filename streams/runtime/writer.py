@@ -16,11 +16,12 @@ from contextlib import suppress
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.client import AIOKafkaClient
-from aiokafka.errors import IncompatibleBrokerVersion, KafkaError
+from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
 from streams.runtime.transactions import (
     NOBODY,
+    TOO_OLD,
     LastTransaction,
     OpenTransaction,
     Seen,
@@ -41,8 +42,6 @@ TELL_S = 1.0
 """How long anything is waited for before that is said."""
 GLANCE_S = 0.02
 """How long an answer is waited for when nothing depends on it."""
-TOO_OLD = (IncompatibleBrokerVersion, NotImplementedError)
-"""What aiokafka raises when a broker does not know a request."""
 
 
 class Patience:

@@ -97,6 +97,13 @@ class Bench:
                 tp.topic, b"a record", partition=tp.partition
             )
 
+    async def commit_half(self, writer: Writer) -> None:
+        """Commit a record in each of the logs, one of which gets no marker."""
+        await self.write(writer)
+        async with self.leaderless():
+            await writer.producer.commit_transaction()
+        assert await self.hidden() == [self.loses]
+
     @asynccontextmanager
     async def leaderless(self) -> AsyncIterator[None]:
         """Kill the one broker that has a log; it is back at the end of the block."""
@@ -191,10 +198,7 @@ def test_what_a_running_coordinator_has_committed_can_be_read(
     async def scenario() -> None:
         async with bench(cluster, "of-the-running", monkeypatch) as at:
             writer = await at.writer()
-            await at.write(writer)
-            async with at.leaderless():
-                await writer.producer.commit_transaction()
-            assert await at.hidden() == [at.loses]
+            await at.commit_half(writer)
             assert not await at.readable()
 
             commit = at.commit(writer)
@@ -292,10 +296,7 @@ def test_what_is_committed_outlives_a_death_in_the_next_transaction(
     async def scenario() -> None:
         async with bench(cluster, "of-the-next", monkeypatch) as at:
             former = await at.writer()
-            await at.write(former)
-            async with at.leaderless():
-                await former.producer.commit_transaction()
-            assert await at.hidden() == [at.loses]
+            await at.commit_half(former)
             await former.make_ready({at.stays, at.loses})
             await at.write(former)
 

@@ -15,12 +15,12 @@ RUNS = int(os.environ.get("PLANSTREAM_SIM_RUNS", "2000"))
 SEED = os.environ.get("PLANSTREAM_SIM_SEED")
 STALLED_RUNS = RUNS // 8
 LOSSY_RUNS = RUNS // 4
-STALLS = "stalls:"
-"""Before the seed of a run in which commits are held back."""
-LOSSES = "losses:"
-"""Before the seed of a run in which transactions end in logs without a leader."""
-REFERENCES = "references:"
-"""Before the seed of a run in which requests refer to their environments."""
+MODES = {
+    "stalls": "with_stalls",
+    "losses": "with_losses",
+    "references": "with_references",
+}
+"""What `simulate` is told, by what stands before the colon and the seed of a run."""
 BATCH = 50
 """Seeds in a test: so many take seconds."""
 HASH_SEEDS = ("1", "2")
@@ -32,9 +32,14 @@ def fingerprint(world: World) -> str:
     return sha256(repr((world.broker.trace, world.faults, runs)).encode()).hexdigest()
 
 
-def report(seed: str, found: list[str], world: World) -> str:
-    lines = [f"PLANSTREAM_SIM_SEED={seed} replays this run:", *found, *world.faults]
-    return "\n".join(lines)
+def checked(name: str) -> World:
+    """Run a seed, in the mode that is named before it: every promise is kept."""
+    mode, _, seed = name.rpartition(":")
+    world = simulate(int(seed), **({MODES[mode]: True} if mode else {}))
+    found = broken(world)
+    lines = [f"PLANSTREAM_SIM_SEED={name} replays this run:", *found, *world.faults]
+    assert not found, "\n".join(lines)
+    return world
 
 
 @pytest.mark.skipif(SEED is not None, reason="one seed is to be replayed")
@@ -43,9 +48,7 @@ def report(seed: str, found: list[str], world: World) -> str:
 def test_promises_are_kept_whatever_happens(first: int) -> None:
     """Processes crash, stand still and come back; exactly one result a plan."""
     for seed in range(first, min(first + BATCH, RUNS)):
-        world = simulate(seed)
-        found = broken(world)
-        assert not found, report(str(seed), found, world)
+        checked(str(seed))
 
 
 @pytest.mark.skipif(SEED is not None, reason="one seed is to be replayed")
@@ -54,9 +57,7 @@ def test_promises_are_kept_whatever_happens(first: int) -> None:
 def test_promises_are_kept_when_commits_stall(first: int) -> None:
     """Much is folded and asked for that is never committed, and done again."""
     for seed in range(first, min(first + BATCH, STALLED_RUNS)):
-        world = simulate(seed, with_stalls=True)
-        found = broken(world)
-        assert not found, report(f"{STALLS}{seed}", found, world)
+        checked(f"stalls:{seed}")
 
 
 @pytest.mark.skipif(SEED is not None, reason="one seed is to be replayed")
@@ -65,9 +66,7 @@ def test_promises_are_kept_when_commits_stall(first: int) -> None:
 def test_promises_are_kept_when_transactions_hang(first: int) -> None:
     """Logs have no leader when transactions end; processes crash then, and after."""
     for seed in range(first, min(first + BATCH, LOSSY_RUNS)):
-        world = simulate(seed, with_losses=True)
-        found = broken(world)
-        assert not found, report(f"{LOSSES}{seed}", found, world)
+        checked(f"losses:{seed}")
 
 
 @pytest.mark.skipif(SEED is not None, reason="one seed is to be replayed")
@@ -76,10 +75,7 @@ def test_promises_are_kept_when_transactions_hang(first: int) -> None:
 def test_promises_are_kept_when_requests_refer(first: int) -> None:
     """Workers read each environment from the plans topic; handlers find it there."""
     for seed in range(first, min(first + BATCH, STALLED_RUNS)):
-        world = simulate(seed, with_references=True)
-        found = broken(world)
-        assert not found, report(f"{REFERENCES}{seed}", found, world)
-        assert refer(world)
+        assert refer(checked(f"references:{seed}"))
 
 
 def refer(world: World) -> bool:
@@ -94,15 +90,7 @@ def refer(world: World) -> bool:
 @pytest.mark.skipif(SEED is None, reason="PLANSTREAM_SIM_SEED names a seed to replay")
 def test_a_seed_is_replayed() -> None:
     """The run of PLANSTREAM_SIM_SEED, by itself."""
-    name = SEED or "0"
-    world = simulate(
-        int(name.rpartition(":")[2]),
-        with_stalls=name.startswith(STALLS),
-        with_losses=name.startswith(LOSSES),
-        with_references=name.startswith(REFERENCES),
-    )
-    found = broken(world)
-    assert not found, report(name, found, world)
+    checked(SEED or "0")
 
 
 def test_a_seed_always_runs_alike() -> None:

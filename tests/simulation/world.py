@@ -79,6 +79,11 @@ class World:
     live: dict[str, GroupConsumer] = field(default_factory=dict)
     last_words: str = ""
 
+    @property
+    def holds_back(self) -> bool:
+        """Whether commits are held back."""
+        return self.with_stalls or self.with_losses
+
     def start(self, name: str) -> None:
         """Start a process of a name, new or after its end."""
         process = Process(self.loop, name, self.dice.choice((0, 0, 5, -40)))
@@ -144,12 +149,11 @@ class World:
         # starts again: that costs a restart, and nothing else.
         # A commit that is held back longer than a rebalance waits costs one, too.
         is_replaced = self.live[process.name].process is not process
-        is_held_back = self.with_stalls or self.with_losses
         is_fenced = "ProducerFenced" in self.last_words
         may_end = (
             process.paused_since_ready
             or self.broker.fenced_late
-            or (is_fenced and (is_replaced or is_held_back))
+            or (is_fenced and (is_replaced or self.holds_back))
         )
         if not (process.is_dead or may_end):
             self.exits.append(f"{process.name}: {self.last_words}")
@@ -294,7 +298,7 @@ class World:
         sources = [TP(name, n) for name in TOPICS.sources for n in range(PARTITIONS)]
         self.broker.loses_leaders = self.with_losses
         self.coordinators = Group(self.broker, "coordinators", sources)
-        if not (self.with_stalls or self.with_losses):
+        if not self.holds_back:
             self.coordinators.patience_s = PATIENCE_S
         places = [TP(REQUESTS.name, number) for number in range(2)]
         self.workers = Group(self.broker, "workers", places)
@@ -308,8 +312,7 @@ class World:
         for is_plan in events:
             await asyncio.sleep(self.dice.choice((0.01, 0.2, 1.0, 3.0)))
             if is_plan:
-                held = self.with_stalls or self.with_losses
-                self.submit(maker.make(RETRIED if held else RECIPES))
+                self.submit(maker.make(RETRIED if self.holds_back else RECIPES))
             else:
                 self.fault()
         self.faults.append(f"{self.loop.time():.3f} no more")

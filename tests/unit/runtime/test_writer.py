@@ -12,6 +12,7 @@ from aiokafka.structs import TopicPartition
 from streams.runtime import writer as module
 from streams.runtime.transactions import (
     NOBODY,
+    TOO_OLD,
     LastTransaction,
     OpenTransaction,
     Seen,
@@ -271,7 +272,7 @@ def test_a_glance_raises_nothing(rig: Rig) -> None:
     asyncio.run(scenario())
 
 
-@pytest.mark.parametrize("error", module.TOO_OLD)
+@pytest.mark.parametrize("error", TOO_OLD)
 def test_old_brokers_are_asked_for_nothing(rig: Rig, error: type[Exception]) -> None:
     """Before Kafka 3.0 they cannot say; then all is as if nothing hung."""
 
