@@ -180,7 +180,7 @@ def _foreign(data: bytes, models: tuple[type[Record], ...]) -> Exception:
 
 def _write(model: type[Record], fields: Mapping[str, Any], prefix: bytes) -> bytes:
     pieces = [prefix]
-    _writer(model)(fields, pieces.append)
+    _writer(model)(fields, pieces)
     return b"".join(pieces)
 
 

@@ -1,10 +1,42 @@
-"""Python source of functions that follow an Avro schema, one for each record type."""
+"""Python source of functions that follow an Avro schema, one for each record type.
+
+It is annotated, and calls nothing but `schemas.avro_values`: it runs as it is, and a
+compiler makes C of it.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, ClassVar
+from collections.abc import Iterable, Iterator
+from hashlib import sha256
+from typing import Any, ClassVar, Final, NamedTuple
+
+from schemas import avro_values
+from schemas.avro_made import FUNCTIONS
+
+_SCOPE: Final[dict[str, Any]] = {"Final": Final, **vars(avro_values)}
+"""What the generated functions use."""
+
+
+class Made(NamedTuple):
+    """The source of a schema's function, with that of all records within."""
+
+    name: str
+    """Of the function."""
+    text: str
+
+    @property
+    def digest(self) -> str:
+        """Tells it from what was made of another schema, or in another way."""
+        return sha256(self.text.encode()).hexdigest()
+
+    def function(self) -> Any:
+        """The function itself: made ahead of time, or now."""
+        if found := FUNCTIONS.get(self.digest):
+            return found
+        names = dict(_SCOPE)
+        exec(self.text, names)  # noqa: S102 - made here, of our schemas
+        return names[self.name]
 
 
 class Source(ABC):
@@ -17,22 +49,21 @@ class Source(ABC):
     verb: ClassVar[str]
     """Begins the names of the functions."""
 
-    def __init__(self) -> None:
+    def __init__(self, schema: dict[str, Any]) -> None:
+        self._schema = schema
         self._lines: list[str] = []
-        self._constants: dict[str, Any] = {}
+        self._constants = 0
         self._types: dict[str, Any] = {}
         self._variables = 0
 
-    def compiled(self, schema: dict[str, Any], scope: Mapping[str, Any]) -> Any:
-        """The function of a record schema; `scope` is what its statements use.
+    def make(self) -> Made:
+        """The source for the schema, a record's; once.
 
         Raises:
             TypeError: The schema has a type that none of ours has.
         """
-        name = self._define(schema)
-        names = {**scope, **self._constants}
-        exec("\n".join(self._lines), names)  # noqa: S102 - made here, of our schemas
-        return names[name]
+        name = self._define(self._schema)
+        return Made(name, "\n".join(self._lines))
 
     def value(self, schema: Any, place: str) -> Iterator[str]:
         """The statements for a value of this schema."""
@@ -62,9 +93,10 @@ class Source(ABC):
         return f"v{self._variables}"
 
     def constant(self, value: Any) -> str:
-        """The name of a constant that the statements can use."""
-        name = f"c{len(self._constants)}"
-        self._constants[name] = value
+        """The name of a constant that the statements can use, a literal."""
+        name = f"{self._function_of(self._schema)}_{self._constants}"
+        self._constants += 1
+        self._lines.append(f"{name}: Final = {value!r}")
         return name
 
     @abstractmethod
@@ -108,7 +140,11 @@ class Source(ABC):
         return self.record(self._function_of(schema), place)
 
     def _function_of(self, record: dict[str, Any]) -> str:
-        return f"{self.verb}_{record['name'].replace('.', '_')}"
+        """A name that no function of another schema has."""
+        names = [self._schema["name"]]
+        if record is not self._schema:
+            names.append(record["name"])
+        return "_".join([self.verb, *(name.rpartition(".")[2] for name in names)])
 
 
 def indented(lines: Iterable[str]) -> Iterator[str]:

@@ -9,53 +9,13 @@ fastavro writes it, byte by byte.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from functools import lru_cache
-from struct import Struct
 from typing import Any, Final
 
-from schemas.avro_source import Source, indented
+from schemas.avro_source import Made, Source, indented
+from schemas.avro_values import SMALL
 
-Add = Callable[[bytes], object]
-"""Takes the next piece of the encoding."""
-Writer = Callable[[Any, Add], None]
-"""Writes a record, a dict or a model, piece by piece."""
-
-_DOUBLE = Struct("<d")
-_MOST, _LEAST = 2**63 - 1, -(2**63)
-
-
-def _encoded(number: int) -> bytes:
-    """Zigzag, then seven bits a byte, the lowest first."""
-    if not _LEAST <= number <= _MOST:
-        raise OverflowError(f"{number} is longer than 64 bits")
-    rest = (number << 1) ^ (number >> 63)
-    out = bytearray()
-    while rest > 0x7F:  # noqa: PLR2004 - what a byte has room for
-        out.append(rest & 0x7F | 0x80)
-        rest >>= 7
-    out.append(rest)
-    return bytes(out)
-
-
-SMALL: Final = tuple(_encoded(number) for number in range(4096))
-"""Attempts, step numbers, lengths and counts, nearly all of them."""
-_instant = lru_cache(1024)(_encoded)
-"""Instants: those of one chunk are mostly the same."""
-
-
-def long_bytes(number: int) -> bytes:
-    """Encode a whole number.
-
-    Raises:
-        OverflowError: It has more than 64 bits.
-        TypeError: It is no whole number.
-    """
-    return SMALL[number] if 0 <= number < len(SMALL) else _instant(number)
-
-
-def fields_of(record: Any) -> Any:
-    """The fields of a record that is given as a dict or as a model."""
-    return record if isinstance(record, dict) else vars(record)
+Writer = Callable[[Any, list[bytes]], None]
+"""Adds the pieces of a record, a dict or a model, to those that are there."""
 
 
 def writer_of(schema: dict[str, Any]) -> Writer:
@@ -64,30 +24,34 @@ def writer_of(schema: dict[str, Any]) -> Writer:
     Raises:
         TypeError: The schema has a type that none of ours has.
     """
-    writer: Writer = _Writing().compiled(schema, _SCOPE)
+    writer: Writer = writer_source(schema).function()
     return writer
 
 
-_SCOPE: Final[dict[str, Any]] = {
-    "small": SMALL,
-    "long_bytes": long_bytes,
-    "fields_of": fields_of,
-    "pack_double": _DOUBLE.pack,
-}
-"""What the generated functions use."""
+def writer_source(schema: dict[str, Any]) -> Made:
+    """The source of that function.
+
+    Raises:
+        TypeError: The schema has a type that none of ours has.
+    """
+    return _Writing(schema).make()
 
 
 class _Writing(Source):
-    """Functions `write(record, add)`; a place is the expression of what is written."""
+    """Functions `write(record, pieces)`; a place is an expression, what is written."""
 
     verb = "write"
 
     def function(self, name: str, record: dict[str, Any]) -> Iterator[str]:
         """The function of a record type."""
-        yield f"def {name}(record, add):"
-        yield "    record = fields_of(record)"
+        yield f"def {name}(record: object, pieces: list[bytes]) -> None:"
+        yield "    n: int"
+        yield "    text: str"
+        yield "    data: bytes"
+        yield "    values: Any"
+        yield "    fields = fields_of(record)"
         for field in record["fields"]:
-            lines = self.value(field["type"], f"record[{field['name']!r}]")
+            lines = self.value(field["type"], f"fields[{field['name']!r}]")
             yield from indented(lines)
 
     def primitive(self, kind: str, place: str) -> Iterator[str]:
@@ -96,21 +60,21 @@ class _Writing(Source):
 
     def record(self, function: str, place: str) -> Iterator[str]:
         """Statements that write a record inside another."""
-        yield f"{function}({place}, add)"
+        yield f"{function}({place}, pieces)"
 
     def enum(self, schema: dict[str, Any], place: str) -> Iterator[str]:
         """Statements that write a symbol, or a member of the enum."""
         symbols = {symbol: SMALL[n] for n, symbol in enumerate(schema["symbols"])}
-        yield f"add({self.constant(symbols)}[{place}])"
+        yield _add(f"{self.constant(symbols)}[{place}]")
 
     def nullable(self, schema: Any, place: str) -> Iterator[str]:
         """Statements that write null, or what else there is."""
         value = self.variable()
         yield f"{value} = {place}"
         yield f"if {value} is None:"
-        yield "    add(b'\\x00')"
+        yield f"    {_add(_NO)}"
         yield "else:"
-        yield "    add(b'\\x02')"
+        yield f"    {_add(_SOME)}"
         yield from indented(self.value(schema, value))
 
     def array(self, items: Any, place: str) -> Iterator[str]:
@@ -125,37 +89,46 @@ class _Writing(Source):
         yield from _block(place, f"for {name}, {item} in values.items():", lines)
 
 
+_NO, _SOME, _YES = repr(SMALL[0]), repr(SMALL[1]), repr(b"\x01")
+"""False, null and the end of all blocks; the branch of a union that is there; true."""
+
+
+def _add(piece: str) -> str:
+    return f"pieces.append({piece})"
+
+
 def _block(place: str, loop: str, lines: Iterable[str]) -> Iterator[str]:
     yield f"values = {place}"
     yield "if values:"
-    yield "    add(long_bytes(len(values)))"
+    yield f"    {_add('long_bytes(len(values))')}"
     yield f"    {loop}"
     yield from indented(indented(lines))
-    yield "add(b'\\x00')"
+    yield _add(_NO)
 
 
 def _long(place: str) -> Iterator[str]:
     yield f"n = {place}"
-    yield f"add(small[n] if 0 <= n < {len(SMALL)} else long_bytes(n))"
+    yield _add(f"SMALL[n] if 0 <= n < {len(SMALL)} else long_bytes(n)")
 
 
 def _string(place: str) -> Iterator[str]:
-    yield from _bytes(f"{place}.encode()")
+    yield f"text = {place}"
+    yield from _bytes("text.encode()")
 
 
 def _bytes(place: str) -> Iterator[str]:
     yield f"data = {place}"
     yield "n = len(data)"
-    yield f"add(small[n] if n < {len(SMALL)} else long_bytes(n))"
-    yield "add(data)"
+    yield _add(f"SMALL[n] if n < {len(SMALL)} else long_bytes(n)")
+    yield _add("data")
 
 
 def _boolean(place: str) -> Iterator[str]:
-    yield f"add(b'\\x01' if {place} else b'\\x00')"
+    yield _add(f"{_YES} if {place} else {_NO}")
 
 
 def _double(place: str) -> Iterator[str]:
-    yield f"add(pack_double({place}))"
+    yield _add(f"pack_double({place})")
 
 
 _PRIMITIVES: Final[dict[str, Callable[[str], Iterator[str]]]] = {

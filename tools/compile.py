@@ -47,6 +47,7 @@ MODULES = (
     "agents/deadlines.py",
     "agents/dispatch.py",
     "agents/effects.py",
+    "agents/nested.py",
     "agents/open_plans.py",
     "agents/payloads.py",
     "agents/publication.py",
@@ -54,7 +55,9 @@ MODULES = (
     "agents/scheduling.py",
     "agents/tables.py",
     "schemas/avro_format.py",
+    "schemas/avro_made.py",
     "schemas/avro_reader.py",
+    "schemas/avro_values.py",
     "schemas/avro_writer.py",
     "schemas/codec.py",
     "schemas/identity.py",
@@ -89,10 +92,24 @@ def compiled(root: Path, folder: Path) -> list[Path]:
     for package in PACKAGES:
         _copy(root / package, folder / package)
     (folder / "mypy.ini").write_text(CONFIG, encoding="utf-8")
+    maker = Path(__file__).with_name("avro.py")
+    _run(folder, str(maker), "schemas/avro_made.py")
+    _run(folder, "-m", "mypyc", *MODULES)
+    shutil.rmtree(folder / "build")
+    return sorted(path.relative_to(folder) for path in folder.rglob(f"*{SUFFIX}"))
+
+
+def _run(folder: Path, *command: str) -> None:
+    variables = {
+        "MYPYC_OPT_LEVEL": "3",
+        "MYPYC_DEBUG_LEVEL": "0",
+        "PYTHONPATH": str(folder),
+        "PYTHONSAFEPATH": "1",
+    }
     done = subprocess.run(
-        [sys.executable, "-m", "mypyc", *MODULES],
+        [sys.executable, *command],
         cwd=folder,
-        env=os.environ | {"MYPYC_OPT_LEVEL": "3", "MYPYC_DEBUG_LEVEL": "0"},
+        env=os.environ | variables,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -100,8 +117,6 @@ def compiled(root: Path, folder: Path) -> list[Path]:
     )
     if done.returncode:
         raise CannotCompile(done.stdout)
-    shutil.rmtree(folder / "build")
-    return sorted(path.relative_to(folder) for path in folder.rglob(f"*{SUFFIX}"))
 
 
 def copy_compiled(root: Path, copy: Path) -> int:

@@ -92,6 +92,19 @@ def test_libraries_are_what_is_imported(copy: Path) -> None:
     assert all(str(copy) in each and each.endswith(SUFFIX) for each in files)
 
 
+def test_functions_of_schemas_were_made_ahead(copy: Path) -> None:
+    """Those of all records that come with every plan, and they are compiled."""
+    script = (
+        "from schemas.avro_made import FUNCTIONS\n"
+        "from tools.avro import functions\n"
+        "made = {each.digest: each for each in functions()}\n"
+        "assert made.keys() == FUNCTIONS.keys()\n"
+        "assert all(made[key].function() is FUNCTIONS[key] for key in made)\n"
+        "print({type(each).__name__ for each in FUNCTIONS.values()})"
+    )
+    assert run(copy, "-c", script) == "{'builtin_function_or_method'}\n"
+
+
 def test_rules_and_simulation_hold_when_compiled(copy: Path) -> None:
     """The tests of all that is compiled, and the simulated faults."""
     parts = ("core", "coordinator", "schemas", "worker/test_scheduling.py")
@@ -99,6 +112,8 @@ def test_rules_and_simulation_hold_when_compiled(copy: Path) -> None:
         copy,
         *("-m", "pytest", "-q", "-m", "not broker"),
         *(f"tests/unit/{part}" for part in parts),
+        "tests/property/test_codec.py",
+        "tests/property/test_hostile_bytes.py",
         "tests/simulation/test_simulation.py",
     )
     assert "it replaces what is compiled here" in told

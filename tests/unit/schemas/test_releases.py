@@ -83,7 +83,7 @@ def written(directory: Path, model: type[Record], fields: dict[str, Any]) -> byt
     schema = schema_in(directory, model.__name__)
     assert schema is not None
     pieces: list[bytes] = []
-    writer_of(schema)(fields, pieces.append)
+    writer_of(schema)(fields, pieces)
     return b"".join(pieces)
 
 
