@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from dataclasses import dataclass
+from typing import Final, Protocol
 
 Headers = Sequence[tuple[str, bytes | None]]
 
@@ -41,13 +42,29 @@ class SourceRecord(Protocol):
         """As received."""
 
 
-class Outgoing(NamedTuple):
-    """A record to be sent; the topic is named without the prefix."""
+@dataclass(init=False, slots=True)
+class Outgoing:
+    """A record to be sent; the topic is named without the prefix.
 
-    topic: str
-    key: bytes | None
-    value: bytes | None
-    headers: Headers = ()
+    It has an `__init__` like the commands of the core (`agents.core.commands`).
+    """
+
+    topic: Final[str]
+    key: Final[bytes | None]
+    value: Final[bytes | None]
+    headers: Final[Headers]
+
+    def __init__(
+        self,
+        topic: str,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Headers = (),
+    ) -> None:
+        self.topic = topic
+        self.key = key
+        self.value = value
+        self.headers = headers
 
 
 HEADER_BYTES = 10

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from agents.core.retries import RetryTerms
 from agents.dead_letters import dead_letter
@@ -124,7 +124,8 @@ class ErrorHandler:
     ) -> None:
         letter = dead_letter(record, reason, detail, self._policy.max_bytes)
         if error is not None:
-            letter = letter._replace(headers=[*letter.headers, *_error_headers(error)])
+            headers = [*letter.headers, *_error_headers(error)]
+            letter = replace(letter, headers=headers)
         await self._reject(record, letter)
 
 

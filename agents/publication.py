@@ -122,8 +122,8 @@ def record_audit(
     fields = execution.ids | {
         "outcome": command.outcome,
         "actions": [
-            {"number": number, "name": name, "at": at}
-            for number, name, at in command.actions
+            {"number": taken.number, "name": taken.name, "at": taken.at}
+            for taken in command.actions
         ],
         "incomplete_steps": [ids[number] for number in command.incomplete],
         "warnings": [

@@ -7,6 +7,7 @@ checked that plan, execution and step are the ones meant (`PlanTerms.has_step`).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from schemas.commands import Limit
 from schemas.errors import ExecutionError
@@ -24,14 +25,19 @@ class Started:
     child_plan_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(init=False, slots=True)
 class Succeeded:
     """An attempt completed."""
 
-    step: int
-    attempt: int
-    size: int = 0
+    step: Final[int]
+    attempt: Final[int]
+    size: Final[int]
     """Bytes that the step's result adds to the plan's (R22); 0 is not looked at."""
+
+    def __init__(self, step: int, attempt: int, size: int = 0) -> None:
+        self.step = step
+        self.attempt = attempt
+        self.size = size
 
 
 @dataclass(frozen=True, slots=True)

@@ -174,7 +174,7 @@ class MemorySystem:
                 self._terms.outcomes_topic,
                 self._terms.commands_topic,
             ):
-                self._put(*record)
+                self._put(record.topic, record.key, record.value, record.headers)
             else:
                 self._take[record.topic.partition(".")[0]](record)
         for event in effects.events:
