@@ -19,6 +19,8 @@ from agents.core.terms import PlanTerms
 from schemas.errors import ExecutionError
 
 FIRST_ATTEMPT: Final = 1
+_STATES: Final = tuple(StepState)
+"""By their numbers."""
 
 
 @dataclass(slots=True)
@@ -108,7 +110,7 @@ class PlanProgress:
 
     def step_state(self, step: int) -> StepState:
         """Where a step stands."""
-        return StepState(self.states[step])
+        return _STATES[self.states[step]]
 
     def attempt(self, step: int) -> int:
         """The attempt that counts: the running one, the last, or the one to come."""

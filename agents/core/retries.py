@@ -61,6 +61,7 @@ class RetryTerms:
 
 DEFAULT_RETRY: Final = RetryTerms()
 """Shared by all plans that say nothing about retries: they are many."""
+_DEFAULTS: Final = (1, 0, 1.0, 60_000)
 
 
 def retry_terms(policy: Mapping[str, Any] | RetryPolicy | None) -> RetryTerms:
@@ -72,14 +73,15 @@ def retry_terms(policy: Mapping[str, Any] | RetryPolicy | None) -> RetryTerms:
 
 def _shared(fields: Mapping[str, Any]) -> RetryTerms:
     codes: Iterable[str] = fields.get("retryable_error_codes", ())
-    terms = RetryTerms(
+    values = (
         fields.get("max_attempts", 1),
         fields.get("backoff_ms", 0),
         fields.get("backoff_multiplier", 1.0),
         fields.get("max_backoff_ms", 60_000),
-        frozenset(codes),
     )
-    return DEFAULT_RETRY if terms == DEFAULT_RETRY else terms
+    if not codes and values == _DEFAULTS:
+        return DEFAULT_RETRY
+    return RetryTerms(*values, frozenset(codes))
 
 
 def verdict(

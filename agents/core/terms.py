@@ -5,7 +5,7 @@ No action, payload, environment value, metadata or result is among them (F11, F1
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
@@ -18,13 +18,6 @@ NO_TIMEOUTS: Final[Mapping[int, int]] = MappingProxyType({})
 _POLICIES: Final[Mapping[str, OnFailure]] = {
     policy.value: policy for policy in OnFailure
 }
-
-
-class _Step(NamedTuple):
-    step_id: str
-    depends_on: Iterable[str]
-    on_failure: str
-    timeout_ms: int | None
 
 
 class PlanTerms(NamedTuple):
@@ -74,45 +67,43 @@ class PlanTerms(NamedTuple):
 
 def _of_model(submission: PlanSubmission) -> PlanTerms:
     plan = submission.plan
-    steps = [
-        _Step(step.id, step.depends_on, step.on_failure, step.timeout_ms)
-        for step in plan.steps
-    ]
-    header = (plan.id, submission.execution_id, submission.started_at)
-    limits = (submission.deadline_ms, plan.timeout_ms)
-    return _terms(header, limits, steps, retry_terms(plan.retry_policy))
+    steps = plan.steps
+    return _terms(
+        (plan.id, submission.execution_id, submission.started_at),
+        (submission.deadline_ms, plan.timeout_ms),
+        tuple([step.id for step in steps]),
+        [step.depends_on for step in steps],
+        tuple([step.on_failure for step in steps]),
+        [step.timeout_ms for step in steps],
+        retry_terms(plan.retry_policy),
+    )
 
 
 def _of_fields(fields: Mapping[str, Any]) -> PlanTerms:
     plan = fields["plan"]
-    steps = [
-        _Step(
-            step["id"],
-            step.get("depends_on", ()),
-            step.get("on_failure", OnFailure.HALT),
-            step.get("timeout_ms"),
-        )
-        for step in plan["steps"]
-    ]
-    header = (plan["id"], fields["execution_id"], fields["started_at"])
-    limits = (fields["deadline_ms"], plan.get("timeout_ms", DEFAULT_TIMEOUT_MS))
-    return _terms(header, limits, steps, retry_terms(plan.get("retry_policy")))
+    steps = plan["steps"]
+    return _terms(
+        (plan["id"], fields["execution_id"], fields["started_at"]),
+        (fields["deadline_ms"], plan.get("timeout_ms", DEFAULT_TIMEOUT_MS)),
+        tuple([step["id"] for step in steps]),
+        [step.get("depends_on", ()) for step in steps],
+        tuple([_POLICIES[step.get("on_failure", OnFailure.HALT)] for step in steps]),
+        [step.get("timeout_ms") for step in steps],
+        retry_terms(plan.get("retry_policy")),
+    )
 
 
 def _terms(
     header: tuple[str, str, int],
     limits: tuple[int, int],
-    steps: list[_Step],
+    ids: tuple[str, ...],
+    needed: Sequence[Iterable[str]],
+    policies: tuple[OnFailure, ...],
+    timeouts: Sequence[int | None],
     retry: RetryTerms,
 ) -> PlanTerms:
-    ids = tuple([step.step_id for step in steps])
-    depends_on, dependants = _graph(ids, steps)
-    policies = tuple([_POLICIES[step.on_failure] for step in steps])
-    timeouts = {
-        number: step.timeout_ms
-        for number, step in enumerate(steps)
-        if step.timeout_ms is not None
-    }
+    depends_on, dependants = _graph(ids, needed)
+    own = {number: ms for number, ms in enumerate(timeouts) if ms is not None}
     return PlanTerms(
         *header,
         *limits,
@@ -120,19 +111,19 @@ def _terms(
         depends_on,
         dependants,
         policies,
-        timeouts or NO_TIMEOUTS,
+        own or NO_TIMEOUTS,
         retry,
     )
 
 
 def _graph(
-    ids: tuple[str, ...], steps: list[_Step]
+    ids: tuple[str, ...], needed: Sequence[Iterable[str]]
 ) -> tuple[tuple[tuple[int, ...], ...], tuple[tuple[int, ...], ...]]:
     numbers = {step_id: number for number, step_id in enumerate(ids)}
     dependants: list[list[int]] = [[] for _ in ids]
     depends_on = []
-    for number, step in enumerate(steps):
-        found = tuple([numbers[name] for name in dict.fromkeys(step.depends_on)])
+    for number, names in enumerate(needed):
+        found = tuple([numbers[name] for name in dict.fromkeys(names)])
         depends_on.append(found)
         for dependency in found:
             dependants[dependency].append(number)
