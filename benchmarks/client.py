@@ -10,10 +10,11 @@ from typing import Any, Self
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
+from agents.partitioner import partition_of
 from benchmarks.submissions import Submission
 from streams.config import Settings
 from streams.runtime.fetching import hand_over_first
-from streams.topics import Topics, partition_of
+from streams.topics import Topics
 
 BATCH_FROM = 6
 """As many records are cheaper to send in batches of ours than one by one."""

@@ -14,6 +14,7 @@ from agents.discovery import discover, find_callable
 from agents.engine import EngineSettings, StepEngine
 from agents.environments import ReadSubmission
 from agents.error_calls import ErrorCalls
+from agents.partitioner import partition_of
 from agents.references import ReferenceTerms
 from schemas.codec import Format
 from streams.bootstrap import require
@@ -29,7 +30,7 @@ from streams.runtime.recovery import HostedApp
 from streams.runtime.worker import WorkerHost
 from streams.slots import claim_slot
 from streams.tables import StateTable, declare_state
-from streams.topics import Topic, Topics, partition_of
+from streams.topics import Topic, Topics
 
 NEVER_S = 10 * 365 * 86_400.0
 

@@ -10,6 +10,7 @@ from uuid import uuid4
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
+from agents.partitioner import partition_of
 from schemas.codec import DecodeError, Format, decode, encode
 from schemas.status import PlanAnswer, Question, WorkAnswer
 from streams.broker import CONNECTION_ERRORS, connect, reason_of
@@ -18,7 +19,7 @@ from streams.exceptions import NotAsked
 from streams.results import assign, new_consumer
 from streams.runtime.membership import Member, members
 from streams.status import PlanResources, PlanStatus, WorkerHoldings
-from streams.topics import WORK_PARTITION, Topics, partition_of
+from streams.topics import WORK_PARTITION, Topics
 
 Answer = PlanAnswer | WorkAnswer
 REPEAT_S = 1.0

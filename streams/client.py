@@ -8,6 +8,7 @@ from typing import Any, Self, Unpack
 
 from aiokafka import AIOKafkaProducer
 
+from agents.partitioner import partition_of
 from schemas.codec import Format, decode, decode_fields, encode
 from schemas.context import PlanSubmission
 from schemas.plan import Plan
@@ -21,7 +22,7 @@ from streams.exceptions import ClientStopped, InvalidPlan, SubmissionRefused
 from streams.results import ResultStream
 from streams.status import PlanResources, PlanStatus
 from streams.submissions import Completed, Members, complete, now_ms, write
-from streams.topics import Topics, partition_of
+from streams.topics import Topics
 from streams.waiting import Waiting
 
 LOOKBACK_MS = 3_600_000

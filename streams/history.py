@@ -7,11 +7,12 @@ from contextlib import suppress
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
+from agents.partitioner import partition_of
 from streams.broker import connect, disconnect, reason_of
 from streams.config import Settings
 from streams.exceptions import BrokerUnreachable, PlanstreamError, ResultsLost
 from streams.results import CHUNK, POLL_MS, as_text, assign, new_consumer
-from streams.topics import Topics, partition_of
+from streams.topics import Topics
 
 Deliver = Callable[[ConsumerRecord], None]
 Fail = Callable[[list[str], PlanstreamError], None]

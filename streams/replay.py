@@ -21,6 +21,7 @@ from aiokafka.errors import (
 
 from agents.core.admission import RejectReason
 from agents.dead_letters import reason_headers
+from agents.partitioner import partition_of
 from schemas.codec import DecodeError, decode_fields
 from schemas.context import PlanSubmission
 from schemas.identity import peek_ids
@@ -30,7 +31,7 @@ from streams.exceptions import ReplayEnded
 from streams.letters import REPLAYED, Letter
 from streams.results import Rejected
 from streams.runtime.producers import Entry, send_entries, transactional_producer
-from streams.topics import Topics, partition_of
+from streams.topics import Topics
 
 ADDED = 6
 """The headers that a dead letter has besides the record's own: the last (R38)."""

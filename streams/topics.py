@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from struct import unpack_from
 from typing import Self
 
 from schemas.commands import DeadlineFired, ParentEnded, RetryDue
@@ -325,25 +324,3 @@ class _Maker:
             partitions_setting="PLANSTREAM_PARTITIONS",
             requirements=requirements,
         )
-
-
-_M = 0x5BD1E995
-_MASK = 0xFFFFFFFF
-_SEED = 0x9747B28C
-
-
-def partition_of(key: bytes, partitions: int) -> int:
-    """Find the partition of a key as Kafka's Java client does: murmur2 (R36).
-
-    aiokafka has this function too; its own looks at single bytes, and takes more than
-    twice as long, which shows when every record of every topic passes through it.
-    """
-    whole = len(key) // 4
-    h = _SEED ^ len(key)
-    for word in unpack_from(f"<{whole}I", key):
-        k = word * _M & _MASK
-        h = (h * _M ^ (k ^ k >> 24) * _M) & _MASK
-    if rest := key[whole * 4 :]:
-        h = (h ^ int.from_bytes(rest, "little")) * _M & _MASK
-    h = (h ^ h >> 13) * _M & _MASK
-    return ((h ^ h >> 15) & 0x7FFFFFFF) % partitions

@@ -49,6 +49,7 @@ MODULES = (
     "agents/effects.py",
     "agents/nested.py",
     "agents/open_plans.py",
+    "agents/partitioner.py",
     "agents/payloads.py",
     "agents/publication.py",
     "agents/references.py",
@@ -64,6 +65,7 @@ MODULES = (
     "schemas/json_scan.py",
     "schemas/opaque.py",
     "schemas/validation.py",
+    "streams/runtime/locator.py",
 )
 """What is compiled: pure functions and tables, all of them busy with every plan."""
 

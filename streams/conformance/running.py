@@ -14,6 +14,7 @@ from typing import Any, Self
 
 from aiokafka import AIOKafkaProducer
 
+from agents.partitioner import partition_of
 from schemas.codec import Format, decode_fields, encode
 from schemas.context import PlanSubmission
 from streams.broker import connect
@@ -24,7 +25,7 @@ from streams.conformance.ledger import Ledger, Seen
 from streams.conformance.making import written
 from streams.results import new_consumer
 from streams.submissions import now_ms
-from streams.topics import Topics, partition_of
+from streams.topics import Topics
 
 PATIENCE_S = 75.0
 """How long a case may take; limits end its plans much sooner."""

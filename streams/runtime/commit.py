@@ -25,7 +25,7 @@ from agents.effects import Outgoing
 from streams.config import Settings
 from streams.runtime.exits import die, spawn
 from streams.runtime.outbox import Acknowledgement
-from streams.runtime.producers import Entry, send_entries
+from streams.runtime.producers import Entry, Sendable, send_entries
 from streams.runtime.writer import Writer
 
 PAUSE = 2.0
@@ -278,7 +278,7 @@ class GroupCommit:
             die(f"a commit took longer than {self._terms.timeout_s:.0f} s", exc)
 
     async def _commit(
-        self, pending: Pending, batches: Mapping[TopicPartition, list[Entry]]
+        self, pending: Pending, batches: Mapping[TopicPartition, list[Sendable]]
     ) -> None:
         producer = self.writer.producer
         await self.writer.make_ready(batches.keys())
@@ -292,13 +292,12 @@ class GroupCommit:
         await _all(pending.requests)
         await producer.commit_transaction()
 
-    def _batches(self, pending: Pending) -> dict[TopicPartition, list[Entry]]:
+    def _batches(self, pending: Pending) -> dict[TopicPartition, list[Sendable]]:
         """What goes where; the changelog first."""
-        batches: dict[TopicPartition, list[Entry]] = defaultdict(list)
+        batches: dict[TopicPartition, list[Sendable]] = defaultdict(list)
         batches[self._changelog] = [Entry(k, v) for k, v in pending.rows.items()]
         for record in pending.records:
-            entry = Entry(record.key, record.value, record.headers)
-            batches[TopicPartition(*self._locate(record))].append(entry)
+            batches[TopicPartition(*self._locate(record))].append(record)
         return batches
 
 

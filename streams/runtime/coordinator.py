@@ -28,7 +28,7 @@ from streams.runtime.outbox import Acknowledgement, Outbox
 from streams.runtime.owned import Owned
 from streams.runtime.partition import PartitionTask
 from streams.runtime.positions import check_origin, check_positions
-from streams.runtime.producers import Entry, transactional_producer
+from streams.runtime.producers import transactional_producer
 from streams.runtime.progress import Look
 from streams.runtime.replay import replay
 from streams.runtime.watch import DeadlineWatch
@@ -336,8 +336,7 @@ class CoordinatorHost:
         rounds = set()
         for record in records:
             topic, partition = self._locate(record, number)
-            entry = Entry(record.key, record.value, record.headers)
-            rounds.add(outbox.add(topic, partition, entry))
+            rounds.add(outbox.add(topic, partition, record))
         return list(rounds)
 
     async def _send_commands(self, number: int, commands: list[Outgoing]) -> None:

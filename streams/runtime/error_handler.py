@@ -22,7 +22,7 @@ from streams.runtime.exits import EXIT_IN_DOUBT, die, spawn
 from streams.runtime.host import LogEnds
 from streams.runtime.lanes import Lane, LaneClosed
 from streams.runtime.origins import TopicWatch
-from streams.runtime.producers import Entry, idempotent_producer, send_entries
+from streams.runtime.producers import idempotent_producer, send_entries
 from streams.runtime.progress import Look
 from streams.topics import Topics
 
@@ -254,9 +254,8 @@ class ErrorHandlerHost:
     async def _reject(self, record: SourceRecord, letter: Outgoing) -> None:
         topic = self._topics.failure_rejected
         partition = record.partition % topic.partitions
-        entry = Entry(letter.key, letter.value, letter.headers)
         producer = self._started.producer
-        sent = await send_entries(producer, topic.name, partition, [entry])
+        sent = await send_entries(producer, topic.name, partition, [letter])
         await asyncio.gather(*sent)
 
     async def _pause(self, seconds: float) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from agents.effects import Outgoing
+from agents.partitioner import partition_of
 from streams.config import Settings
-from streams.topics import partition_of
 
 
 class Locator:

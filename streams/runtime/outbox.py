@@ -13,12 +13,12 @@ from collections import defaultdict
 
 from aiokafka import AIOKafkaProducer
 
-from streams.runtime.producers import Entry, send_entries
+from streams.runtime.producers import Sendable, send_entries
 from streams.runtime.progress import Look
 
 Acknowledgement = asyncio.Future[None]
 """Done when the broker has the whole round; failed when it never will have."""
-Batches = dict[tuple[str, int], list[Entry]]
+Batches = dict[tuple[str, int], list[Sendable]]
 
 
 class Outbox:
@@ -38,7 +38,7 @@ class Outbox:
         """How many rounds have ended, well or not."""
         self._is_sending = False
 
-    def add(self, topic: str, partition: int, entry: Entry) -> Acknowledgement:
+    def add(self, topic: str, partition: int, entry: Sendable) -> Acknowledgement:
         """Queue a record; all of a round share one acknowledgement."""
         self._waiting[topic, partition].append(entry)
         self.waiting += 1

@@ -7,12 +7,13 @@ from functools import lru_cache
 from typing import Any
 
 from agents.effects import Headers
+from agents.partitioner import partition_of
 from schemas import codec
 from schemas.record import Record
 from streams.config import Settings
 from streams.runtime.outbox import Outbox
 from streams.runtime.producers import Entry
-from streams.topics import Topics, partition_of
+from streams.topics import Topics
 
 REMEMBERED = 10_000
 """Plans whose partitions are known: each is asked for with every step of a plan."""

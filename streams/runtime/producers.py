@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import aiokafka.producer.sender
 from aiokafka import AIOKafkaProducer
@@ -52,6 +52,22 @@ def quieten_client_logs() -> None:
         "aiokafka.consumer.group_coordinator",
     ):
         logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+class Sendable(Protocol):
+    """What is sent of a record: an `Entry`, or what a fold wants sent."""
+
+    @property
+    def key(self) -> bytes | None:
+        """Whose record it is, None when nobody's."""
+
+    @property
+    def value(self) -> bytes | None:
+        """None is a tombstone."""
+
+    @property
+    def headers(self) -> Headers:
+        """In their order."""
 
 
 class Entry(NamedTuple):
@@ -206,7 +222,7 @@ def _ask_again(client: AIOKafkaClient) -> None:
 
 
 async def send_entries(
-    producer: AIOKafkaProducer, topic: str, partition: int, entries: Iterable[Entry]
+    producer: AIOKafkaProducer, topic: str, partition: int, entries: Iterable[Sendable]
 ) -> list[asyncio.Future[object]]:
     """Hand entries to the producer as whole batches; a future for each batch.
 
@@ -230,7 +246,7 @@ async def send_entries(
     return futures
 
 
-def _append(batch: BatchBuilder, entry: Entry, now_ms: int) -> bool:
+def _append(batch: BatchBuilder, entry: Sendable, now_ms: int) -> bool:
     appended = batch.append(
         key=entry.key, value=entry.value, timestamp=now_ms, headers=list(entry.headers)
     )

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from agents.engine import Held
+from agents.partitioner import partition_of
 from schemas import codec
 from schemas.status import PlanAnswer, Question, WorkAnswer
 from streams.broker import connect, disconnect
@@ -27,7 +28,7 @@ from streams.runtime.counts import IGNORED, QUESTIONS
 from streams.runtime.partition import PartitionTask
 from streams.runtime.producers import best_effort_producer, doubt_silence
 from streams.submissions import now_ms
-from streams.topics import WORK_PARTITION, Topics, partition_of
+from streams.topics import WORK_PARTITION, Topics
 
 logger = logging.getLogger("planstream.questions")
 

@@ -30,7 +30,7 @@ from streams.runtime.host import LogEnds
 from streams.runtime.origins import TopicWatch
 from streams.runtime.outbox import Outbox
 from streams.runtime.outcomes import OutcomeSender
-from streams.runtime.producers import Entry, doubt_silence, idempotent_producer
+from streams.runtime.producers import doubt_silence, idempotent_producer
 from streams.runtime.progress import Look
 from streams.runtime.submission_reader import SubmissionReader
 from streams.topics import Topics
@@ -310,8 +310,7 @@ class WorkerHost:
         letter = dead_letter(record, reason, str(error), largest)
         topic = self._topics.rejected
         partition = position.partition % topic.partitions
-        entry = Entry(letter.key, letter.value, letter.headers)
-        await self._started.outbox.add(topic.name, partition, entry)
+        await self._started.outbox.add(topic.name, partition, letter)
 
     def _throttle(self) -> None:
         """Pause fetching while the window is full; the engine has room again later."""

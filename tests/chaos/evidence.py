@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from agents.nested import PARENT
+from agents.partitioner import partition_of
 from agents.tables import DEADLINES, ORPHANS, PLANS, STEPS, plan_id_of
 from schemas import codec
 from schemas.decode_error import DecodeError
 from schemas.identity import peek_ids
 from schemas.results import PlanResult
 from schemas.steps import ExecutionHalted, StepRequest
-from streams.topics import Topic, partition_of
+from streams.topics import Topic
 from tests.chaos.foreign import FORGED, REASON, STRAY, header
 from tests.chaos.made import Place
 from tests.chaos.reading import count, read

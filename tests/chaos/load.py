@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
+from agents.partitioner import partition_of
 from streams.client import PlanClient
 from streams.exceptions import ClientStopped, SubmissionRefused
-from streams.topics import partition_of
 from tests.chaos.foreign import REASON, STRAY
 from tests.chaos.made import Made, Place, known
 from tests.chaos.mix import draw

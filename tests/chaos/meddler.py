@@ -11,11 +11,12 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
+from agents.partitioner import partition_of
 from schemas.codec import encode_fields
 from schemas.commands import DeadlineFired, Limit, RetryDue
 from schemas.record import Record
 from schemas.steps import StepSucceeded
-from streams.topics import Topic, partition_of
+from streams.topics import Topic
 from tests.chaos.foreign import FORGED, REASON
 from tests.chaos.load import Load
 from tests.chaos.made import Made

@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 
+from agents.partitioner import partition_of
 from schemas.codec import encode_fields
 from schemas.results import Status
 from schemas.steps import StepStarted, StepSucceeded
-from streams.topics import Topic, partition_of
+from streams.topics import Topic
 from tests.conftest import Broker
 from tests.integration.invariants import lag, rows_left
 from tests.integration.live import Live, live

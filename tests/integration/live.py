@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from aiokafka import AIOKafkaProducer
 
-from streams.topics import partition_of
+from agents.partitioner import partition_of
 from tests.conftest import Broker
 from tests.integration.ledger import Ledger, Trail
 from tests.integration.system import System

@@ -15,6 +15,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from typer.testing import CliRunner, Result
 
+from agents.partitioner import partition_of
 from schemas.codec import decode, encode
 from schemas.context import PlanSubmission
 from schemas.errors import Severity, make_error
@@ -24,7 +25,7 @@ from streams.cli import app
 from streams.config import Settings
 from streams.results import assign, partitions_of
 from streams.submissions import complete, new_id, now_ms, write
-from streams.topics import Topics, partition_of
+from streams.topics import Topics
 from tests.conftest import Broker
 
 PARTITIONS = 3

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
+from agents.partitioner import partition_of
 from schemas.codec import DecodeError, Format, decode, encode
 from schemas.context import PlanSubmission
 from schemas.results import PlanResult, Status
@@ -26,7 +27,7 @@ from streams.exceptions import (
 )
 from streams.results import Received, Rejected, assign, partitions_of
 from streams.submissions import complete, step_id, write
-from streams.topics import Topics, partition_of
+from streams.topics import Topics
 from tests.conftest import Broker
 
 PARTITIONS = 3

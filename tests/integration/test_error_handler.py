@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 
+from agents.partitioner import partition_of
 from schemas.codec import decode
 from schemas.results import PlanResult, Status
 from streams.client import PlanClient
-from streams.topics import partition_of
 from tests.conftest import Broker
 from tests.integration.alerts import FILE
 from tests.integration.plans import new_id, step, submission

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from agents.partitioner import partition_of
 from schemas.codec import encode_fields
 from schemas.commands import DeadlineFired, Limit, RetryDue
 from schemas.record import Record
@@ -20,7 +21,7 @@ from schemas.steps import (
     StepSucceeded,
     StepWarned,
 )
-from streams.topics import Topic, partition_of
+from streams.topics import Topic
 from tests.conftest import Broker
 from tests.integration.invariants import lag, rows_left
 from tests.integration.ledger import Trail

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from agents.partitioner import partition_of
 from schemas.errors import Severity
 from schemas.results import ExecutionAudit, Status
-from streams.topics import partition_of
 from tests.conftest import Broker
 from tests.integration.invariants import rows_left
 from tests.integration.ledger import Trail

@@ -11,6 +11,7 @@ from aiokafka import AIOKafkaProducer
 from typer.testing import CliRunner, Result
 
 from agents.dead_letters import reason_headers
+from agents.partitioner import partition_of
 from schemas.validation import peek_ids
 from streams import bootstrap
 from streams.cli import app
@@ -19,7 +20,7 @@ from streams.exceptions import ReplayEnded
 from streams.letters import Choice, fetch, scan
 from streams.replay import replaying
 from streams.results import new_consumer, partitions_of
-from streams.topics import Topics, partition_of
+from streams.topics import Topics
 from tests.conftest import Broker
 from tests.integration.plans import step, submission
 

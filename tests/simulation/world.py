@@ -16,6 +16,7 @@ from faust.types import TP
 
 from agents.engine import EngineSettings, StepEngine
 from agents.environments import ReadSubmission
+from agents.partitioner import partition_of
 from agents.references import ReferenceTerms
 from agents.tables import STEPS, plan_key, step_key
 from schemas import codec
@@ -28,7 +29,7 @@ from streams.runtime.coordinator import CoordinatorHost
 from streams.runtime.outcomes import OutcomeSender
 from streams.runtime.producers import Entry
 from streams.runtime.worker import WorkerHost
-from streams.topics import Topics, partition_of
+from streams.topics import Topics
 from tests.simulation.broker import Broker
 from tests.simulation.groups import SESSION_S, Group, GroupConsumer
 from tests.simulation.patching import now_ms, patch_all

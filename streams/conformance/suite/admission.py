@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, Final
 
+from agents.partitioner import partition_of
 from schemas.results import Status
 from streams.config import Settings
 from streams.conformance.cases import (
@@ -36,7 +37,6 @@ from streams.conformance.making import (
     written,
 )
 from streams.submissions import now_ms
-from streams.topics import partition_of
 
 _DEPENDENCIES: Final = "DEPENDENCY_UNRESOLVED"
 _DEEPEST: Final = 200

@@ -11,12 +11,12 @@ from typing import Any
 from agents.coordinator import CoordinatorTerms, PartitionState
 from agents.deadlines import command_of
 from agents.effects import Effects, Outgoing
+from agents.partitioner import partition_of
 from agents.tables import DEADLINES, PLANS, REGISTRY, STEPS, Tables
 from schemas import codec
 from schemas.errors import ExecutionError
 from schemas.results import ExecutionAudit, PlanResult
 from schemas.steps import StepFailed, StepRequest, StepStarted, StepSucceeded
-from streams.topics import partition_of
 
 PARTITIONS = 4
 NOW = 1_800_000_000_000

@@ -10,6 +10,7 @@ import pytest
 from faust.types import TP
 
 from agents.effects import Outgoing
+from agents.partitioner import partition_of
 from streams.apps import coordinator_terms
 from streams.config import Settings
 from streams.runtime import coordinator as module
@@ -20,7 +21,7 @@ from streams.runtime.exits import spawn
 from streams.runtime.locator import Locator
 from streams.runtime.outbox import Outbox
 from streams.runtime.transactions import NOBODY, LastTransaction, Seen
-from streams.topics import Topics, partition_of
+from streams.topics import Topics
 from tests.unit.coordinator.bench import Source, steps, submission
 from tests.unit.runtime.test_commit import SlowProducer, settle
 

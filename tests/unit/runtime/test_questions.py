@@ -11,6 +11,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from agents.engine import Held
+from agents.partitioner import partition_of
 from schemas import codec
 from schemas.status import PlanAnswer, Question, WorkAnswer
 from streams.config import Settings
@@ -21,7 +22,7 @@ from streams.runtime.questions import (
     Desk,
     WorkerAnswers,
 )
-from streams.topics import Topics, partition_of
+from streams.topics import Topics
 from tests.unit.coordinator.bench import (
     PLANS_TOPIC,
     Source,

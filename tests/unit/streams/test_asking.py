@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from aiokafka.errors import KafkaTimeoutError
 
+from agents.partitioner import partition_of
 from schemas import codec
 from schemas.commands import Limit
 from schemas.results import Status
@@ -26,7 +27,6 @@ from streams.config import Settings
 from streams.exceptions import NotAsked
 from streams.runtime.membership import Member
 from streams.status import Known
-from streams.topics import partition_of
 from tests.unit.schemas.factories import EXECUTION_ID, NOW, PLAN_ID, uuid4
 
 PARTITIONS = 4

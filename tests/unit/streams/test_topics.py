@@ -1,7 +1,4 @@
-import random
-
 import pytest
-from aiokafka.partitioner import murmur2
 
 from schemas.context import PlanSubmission
 from schemas.results import PlanResult, Status
@@ -14,7 +11,7 @@ from schemas.steps import (
     StepWarned,
 )
 from streams.config import Settings
-from streams.topics import Key, Requirement, Rule, Topic, Topics, partition_of
+from streams.topics import Key, Requirement, Rule, Topic, Topics
 
 
 def topics(**overrides: object) -> Topics:
@@ -121,29 +118,3 @@ def test_a_requirement_is_met_or_not(
 ) -> None:
     """-1 is without limit, as Kafka has it."""
     assert Requirement("retention.ms", needed, rule).met_by(found) is met
-
-
-@pytest.mark.parametrize(
-    ("key", "hash_"),
-    [
-        # From the tests of Kafka's own Utils.murmur2.
-        (b"21", -973932308),
-        (b"foobar", -790332482),
-        (b"a-little-bit-long-string", -985981536),
-        (b"a-little-bit-longer-string", -1486304829),
-        (b"lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8", -58897971),
-        (b"abc", 479470107),
-    ],
-)
-def test_keys_are_hashed_as_the_java_client_does(key: bytes, hash_: int) -> None:
-    """A plan lies where every Java producer would put it (R36)."""
-    assert partition_of(key, 2**31) == hash_ & 0x7FFFFFFF
-
-
-def test_keys_of_any_length_are_hashed_as_aiokafka_does() -> None:
-    """The shorter way does the same as the longer one."""
-    dice = random.Random(7)
-    for _ in range(2_000):
-        key = dice.randbytes(dice.randrange(60))
-        count = dice.randrange(1, 100)
-        assert partition_of(key, count) == (murmur2(key) & 0x7FFFFFFF) % count
