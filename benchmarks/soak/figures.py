@@ -10,7 +10,7 @@ from typing import Any
 from benchmarks.figures import Latency
 
 MAX_GROWTH_MB = 20.0
-"""A process may grow by so much an hour: tables of ids that are remembered do."""
+"""A process may grow by so much an hour: measuring has its noise."""
 OURS = ("coordinator", "worker")
 """The broker fills its heap as it likes, and the load generator keeps books."""
 MAX_DRIFT = 0.10

@@ -10,6 +10,7 @@ from benchmarks.figures import Latency
 from benchmarks.soak.command import shown
 from benchmarks.soak.figures import Sample, slope_per_hour, trends
 from benchmarks.soak.run import Options, Report
+from benchmarks.submissions import TIMEOUT_MS
 from tests.unit.benchmarks.test_report import MACHINE
 
 
@@ -55,6 +56,13 @@ def test_latency_that_rises_and_a_rate_that_falls_are_drift() -> None:
         replace(each, plans_per_s=200 - n) for n, each in enumerate(samples(0, -5))
     ]
     assert [each.is_flat for each in trends(falling)] == [True, True, False]
+
+
+@pytest.mark.parametrize("hours", [1, 48])
+def test_the_last_plan_has_as_much_time_as_any(hours: int) -> None:
+    """All have the deadline of one template: it is not over before the run is."""
+    options = Options(seconds=3600.0 * hours)
+    assert options.terms.lifetime_ms - 3_600_000 * hours >= TIMEOUT_MS
 
 
 def test_the_beginning_does_not_count() -> None:
