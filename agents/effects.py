@@ -42,7 +42,7 @@ class SourceRecord(Protocol):
         """As received."""
 
 
-@dataclass(init=False, slots=True)
+@dataclass(init=False, unsafe_hash=True, slots=True)
 class Outgoing:
     """A record to be sent; the topic is named without the prefix.
 

@@ -14,8 +14,12 @@ from typing import Any, ClassVar, Final, NamedTuple
 from schemas import avro_values
 from schemas.avro_made import FUNCTIONS
 
-_SCOPE: Final[dict[str, Any]] = {"Final": Final, **vars(avro_values)}
-"""What the generated functions use."""
+_SCOPE: Final[dict[str, Any]] = {
+    "__name__": "schemas.avro_made",
+    "Final": Final,
+    **{name: it for name, it in vars(avro_values).items() if name[:2] != "__"},
+}
+"""What the generated functions use, and where they belong."""
 
 
 class Made(NamedTuple):
@@ -53,6 +57,7 @@ class Source(ABC):
         self._schema = schema
         self._lines: list[str] = []
         self._constants = 0
+        self._names: set[str] = set()
         self._types: dict[str, Any] = {}
         self._variables = 0
 
@@ -131,6 +136,9 @@ class Source(ABC):
         """Add the function of a record type, whose fields may be of its own type."""
         self._types[record["name"]] = record
         name = self._function_of(record)
+        if name in self._names:
+            raise TypeError(f"two records would be {name} in one schema")
+        self._names.add(name)
         self._lines += [*self.function(name, record), ""]
         return name
 
@@ -140,7 +148,7 @@ class Source(ABC):
         return self.record(self._function_of(schema), place)
 
     def _function_of(self, record: dict[str, Any]) -> str:
-        """A name that no function of another schema has."""
+        """A name that no function of another model has."""
         names = [self._schema["name"]]
         if record is not self._schema:
             names.append(record["name"])

@@ -34,7 +34,7 @@ BUSY: tuple[type[Record], ...] = (
     PlanExecutionEvent,
     ExecutionAudit,
 )
-"""What comes with every plan. Others are too rare to be worth a compiler's time."""
+"""What comes with most plans. Others are too rare to be worth a compiler's time."""
 
 HEAD = '''\
 """Functions that follow Avro schemas, made ahead of time by `tools/avro.py`."""

@@ -3,7 +3,8 @@
     python -m tools.compile FOLDER
 
 makes FOLDER a copy of the project with these modules compiled. Run from there, or with
-it in front of the path, planstream uses them; the sources beside them say the same.
+it in front of the path, planstream uses them; the sources beside them say the same, but
+for `schemas/avro_made.py`, which `tools/avro.py` writes.
 `tools/wheel.py` puts them into a wheel.
 """
 
@@ -79,7 +80,7 @@ IGNORED = shutil.ignore_patterns("__pycache__", f"*{SUFFIX}")
 
 
 class CannotCompile(Exception):
-    """There is no C compiler, or it refused."""
+    """There is no C compiler, or something else of what it takes, or one refused."""
 
 
 def compiled(root: Path, folder: Path) -> list[Path]:
@@ -95,17 +96,24 @@ def compiled(root: Path, folder: Path) -> list[Path]:
         _copy(root / package, folder / package)
     (folder / "mypy.ini").write_text(CONFIG, encoding="utf-8")
     maker = Path(__file__).with_name("avro.py")
-    _run(folder, str(maker), "schemas/avro_made.py")
-    _run(folder, "-m", "mypyc", *MODULES)
+    run_in(folder, str(maker), "schemas/avro_made.py")
+    run_in(folder, "-m", "mypyc", *MODULES)
     shutil.rmtree(folder / "build")
     return sorted(path.relative_to(folder) for path in folder.rglob(f"*{SUFFIX}"))
 
 
-def _run(folder: Path, *command: str) -> None:
+def run_in(folder: Path, *command: str) -> None:
+    """Run Python with the packages of a folder, and what it finds otherwise.
+
+    Raises:
+        CannotCompile: with what it said, when it failed.
+    """
+    # An isolated build finds its dependencies by this variable: nothing may be lost.
+    paths = filter(None, [str(folder), os.environ.get("PYTHONPATH")])
     variables = {
         "MYPYC_OPT_LEVEL": "3",
         "MYPYC_DEBUG_LEVEL": "0",
-        "PYTHONPATH": str(folder),
+        "PYTHONPATH": os.pathsep.join(paths),
         "PYTHONSAFEPATH": "1",
     }
     done = subprocess.run(
@@ -160,7 +168,7 @@ def main() -> None:
     try:
         count = copy_compiled(ROOT, Path(folder).absolute())
     except CannotCompile as error:
-        sys.exit(f"{error}\nnothing was compiled: is there a C compiler?")
+        sys.exit(f"{error}\nnothing was compiled; a C compiler is needed")
     print(f"{folder}: the project, with {count - 1} modules compiled")
 
 

@@ -25,7 +25,7 @@ class Started:
     child_plan_id: str | None = None
 
 
-@dataclass(init=False, slots=True)
+@dataclass(init=False, unsafe_hash=True, slots=True)
 class Succeeded:
     """An attempt completed."""
 

@@ -61,7 +61,12 @@ class RetryTerms:
 
 DEFAULT_RETRY: Final = RetryTerms()
 """Shared by all plans that say nothing about retries: they are many."""
-_DEFAULTS: Final = (1, 0, 1.0, 60_000)
+_DEFAULTS: Final = (
+    DEFAULT_RETRY.max_attempts,
+    DEFAULT_RETRY.backoff_ms,
+    DEFAULT_RETRY.multiplier,
+    DEFAULT_RETRY.max_backoff_ms,
+)
 
 
 def retry_terms(policy: Mapping[str, Any] | RetryPolicy | None) -> RetryTerms:
@@ -74,10 +79,10 @@ def retry_terms(policy: Mapping[str, Any] | RetryPolicy | None) -> RetryTerms:
 def _shared(fields: Mapping[str, Any]) -> RetryTerms:
     codes: Iterable[str] = fields.get("retryable_error_codes", ())
     values = (
-        fields.get("max_attempts", 1),
-        fields.get("backoff_ms", 0),
-        fields.get("backoff_multiplier", 1.0),
-        fields.get("max_backoff_ms", 60_000),
+        fields.get("max_attempts", DEFAULT_RETRY.max_attempts),
+        fields.get("backoff_ms", DEFAULT_RETRY.backoff_ms),
+        fields.get("backoff_multiplier", DEFAULT_RETRY.multiplier),
+        fields.get("max_backoff_ms", DEFAULT_RETRY.max_backoff_ms),
     )
     if not codes and values == _DEFAULTS:
         return DEFAULT_RETRY

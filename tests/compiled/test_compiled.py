@@ -23,6 +23,7 @@ from tools.compile import (
     CannotCompile,
     copy_compiled,
     copy_project,
+    run_in,
 )
 
 pytestmark = [
@@ -105,9 +106,28 @@ def test_functions_of_schemas_were_made_ahead(copy: Path) -> None:
     assert run(copy, "-c", script) == "{'builtin_function_or_method'}\n"
 
 
+def test_what_folds_want_cannot_be_changed(copy: Path) -> None:
+    """Uncompiled, only the type checker sees to that."""
+    script = (
+        "from agents.core.commands import SaveStep\n"
+        "save = SaveStep(1)\n"
+        "assert save == SaveStep(1) and hash(save) == hash(SaveStep(1))\n"
+        "try:\n"
+        "    save.step = 2\n"
+        "except AttributeError as error:\n"
+        "    print(error)"
+    )
+    assert "not writable" in run(copy, "-c", script)
+
+
 def test_rules_and_simulation_hold_when_compiled(copy: Path) -> None:
-    """The tests of all that is compiled, and the simulated faults."""
-    parts = ("core", "coordinator", "schemas", "worker/test_scheduling.py")
+    """The tests of what is compiled, and the simulated faults."""
+    parts = (
+        *("core", "coordinator", "schemas"),
+        "runtime/test_coordinator.py",
+        "worker/test_error_handler.py",
+        "worker/test_scheduling.py",
+    )
     told = run(
         copy,
         *("-m", "pytest", "-q", "-m", "not broker"),
@@ -128,6 +148,15 @@ def test_plans_run_when_compiled(copy: Path, kafka: Broker) -> None:
         "tests/integration/test_dead_letters.py",
         PLANSTREAM_BROKER=kafka.bootstrap,
     )
+
+
+def test_an_isolated_build_finds_its_dependencies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pip tells them by PYTHONPATH: what is run for a build sees them still."""
+    (tmp_path / "only_there.py").write_text("", encoding="utf-8")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    run_in(ROOT, "-c", "import only_there, schemas.codec")
 
 
 def test_what_the_compiler_refuses_is_told(tmp_path: Path) -> None:

@@ -65,6 +65,13 @@ def test_the_last_plan_has_as_much_time_as_any(hours: int) -> None:
     assert options.terms.lifetime_ms - 3_600_000 * hours >= TIMEOUT_MS
 
 
+@pytest.mark.parametrize("minutes", [5, 60, 600])
+def test_ids_are_forgotten_before_memory_is_looked_at(minutes: int) -> None:
+    """The first quarter does not count: what is kept stays the same after it."""
+    options = Options(seconds=60.0 * minutes)
+    assert options.remembered_ms < 1000 * options.seconds / 4
+
+
 def test_the_beginning_does_not_count() -> None:
     """A process that has just been started grows for a while."""
     grown = samples()

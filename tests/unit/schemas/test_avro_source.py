@@ -31,6 +31,16 @@ def test_types_that_no_schema_of_ours_has(kind: Any) -> None:
         reader_of(record(kind))
 
 
+def test_records_of_one_name_in_two_namespaces() -> None:
+    """One of the functions would hide the other."""
+    inner = {"type": "record", "name": "b.X", "fields": []}
+    other = {**inner, "name": "c.X"}
+    schema = record("long")
+    schema["fields"] = [{"name": "x", "type": inner}, {"name": "y", "type": other}]
+    with pytest.raises(TypeError, match="two records would be write_R_X"):
+        writer_of(schema)
+
+
 @pytest.mark.parametrize("number", [2**63, -(2**63) - 1])
 def test_numbers_longer_than_64_bits_are_not_written(number: int) -> None:
     """An Avro long has no room for them."""
