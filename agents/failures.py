@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Any, Self
 
 from agents.serialization import TooLarge, Unencodable, dump_json
@@ -214,17 +214,22 @@ def _diagnostics(exception: BaseException) -> dict[str, Any]:
 def frames_of(traceback: TracebackType | None) -> list[str]:
     """The innermost frames, outermost first, without planstream's own."""
     places = [
-        f"{code.co_filename}:{line} in {code.co_name}"
-        for code, line in _walk(traceback)
-        if not code.co_filename.startswith(_OWN_FOLDER)
+        f"{frame.f_code.co_filename}:{line} in {frame.f_code.co_name}"
+        for frame, line in _walk(traceback)
+        if not _is_own(frame)
     ]
     return [printable(place) for place in places[-LAST_FRAMES:]]
 
 
-def _walk(traceback: TracebackType | None) -> Iterator[tuple[Any, int]]:
+def _walk(traceback: TracebackType | None) -> Iterator[tuple[FrameType, int]]:
     while traceback is not None:
-        yield traceback.tb_frame.f_code, traceback.tb_lineno
+        yield traceback.tb_frame, traceback.tb_lineno
         traceback = traceback.tb_next
+
+
+def _is_own(frame: FrameType) -> bool:
+    """By its module: frames of what is compiled know no whole path."""
+    return str(frame.f_globals.get("__name__")).startswith(_OWN_PACKAGE)
 
 
 def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
@@ -244,4 +249,4 @@ def _bounded(context: Mapping[str, Any]) -> dict[str, Any]:
     return dict(context)
 
 
-_OWN_FOLDER = __file__.removesuffix("failures.py")
+_OWN_PACKAGE = __name__.removesuffix("failures")

@@ -1,4 +1,4 @@
-"""Compiles what a coordinator does with every record to C (docs/adr/0016).
+"""Compiles what is done with every record to C (docs/adr/0016).
 
     python -m tools.compile FOLDER
 
@@ -44,17 +44,24 @@ MODULES = (
     "agents/core/traces.py",
     "agents/admission.py",
     "agents/aggregation.py",
+    "agents/alarms.py",
     "agents/coordinator.py",
     "agents/deadlines.py",
     "agents/dispatch.py",
     "agents/effects.py",
+    "agents/engine.py",
+    "agents/execution.py",
     "agents/nested.py",
     "agents/open_plans.py",
     "agents/partitioner.py",
     "agents/payloads.py",
     "agents/publication.py",
     "agents/references.py",
+    "agents/reporting.py",
+    "agents/running.py",
     "agents/scheduling.py",
+    "agents/serialization.py",
+    "agents/submitting.py",
     "agents/tables.py",
     "schemas/avro_format.py",
     "schemas/avro_made.py",
@@ -68,7 +75,7 @@ MODULES = (
     "schemas/validation.py",
     "streams/runtime/locator.py",
 )
-"""What is compiled: pure functions and tables, all of them busy with every plan."""
+"""What is compiled: folds, tables, formats and the engine, busy with every plan."""
 
 CONFIG = """\
 [mypy]

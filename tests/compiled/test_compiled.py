@@ -123,10 +123,8 @@ def test_what_folds_want_cannot_be_changed(copy: Path) -> None:
 def test_rules_and_simulation_hold_when_compiled(copy: Path) -> None:
     """The tests of what is compiled, and the simulated faults."""
     parts = (
-        *("core", "coordinator", "schemas"),
+        *("core", "coordinator", "schemas", "worker"),
         "runtime/test_coordinator.py",
-        "worker/test_error_handler.py",
-        "worker/test_scheduling.py",
     )
     told = run(
         copy,

@@ -47,6 +47,7 @@ class TestHalts:
             await eventually(lambda: b.engine.committable() == {PARTITION: 3})
             assert b.sink.results == ["slept", {"kept": True}]
 
+    @pytest.mark.interpreted
     @in_loop
     async def test_many_halts_look_once_through_what_waits(
         self, monkeypatch: pytest.MonkeyPatch
