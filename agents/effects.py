@@ -10,7 +10,23 @@ from typing import Final, Protocol
 Headers = Sequence[tuple[str, bytes | None]]
 
 
-class SourceRecord(Protocol):
+class Content(Protocol):
+    """What a record carries, wherever it lies or goes."""
+
+    @property
+    def key(self) -> bytes | None:
+        """Whose record it is, None when nobody's."""
+
+    @property
+    def value(self) -> bytes | None:
+        """None is a tombstone."""
+
+    @property
+    def headers(self) -> Headers:
+        """In their order."""
+
+
+class SourceRecord(Content, Protocol):
     """The parts of a consumed record that a fold looks at."""
 
     @property
@@ -28,18 +44,6 @@ class SourceRecord(Protocol):
     @property
     def timestamp(self) -> int:
         """Unix ms, as the broker or the producer says."""
-
-    @property
-    def key(self) -> bytes | None:
-        """As received."""
-
-    @property
-    def value(self) -> bytes | None:
-        """As received."""
-
-    @property
-    def headers(self) -> Headers:
-        """As received."""
 
 
 @dataclass(init=False, unsafe_hash=True, slots=True)

@@ -21,11 +21,11 @@ from typing import Any, Self
 
 from aiokafka.structs import TopicPartition
 
-from agents.effects import Outgoing
+from agents.effects import Content, Outgoing
 from streams.config import Settings
 from streams.runtime.exits import die, spawn
 from streams.runtime.outbox import Acknowledgement
-from streams.runtime.producers import Entry, Sendable, send_entries
+from streams.runtime.producers import Entry, send_entries
 from streams.runtime.writer import Writer
 
 PAUSE = 2.0
@@ -278,7 +278,7 @@ class GroupCommit:
             die(f"a commit took longer than {self._terms.timeout_s:.0f} s", exc)
 
     async def _commit(
-        self, pending: Pending, batches: Mapping[TopicPartition, list[Sendable]]
+        self, pending: Pending, batches: Mapping[TopicPartition, list[Content]]
     ) -> None:
         producer = self.writer.producer
         await self.writer.make_ready(batches.keys())
@@ -292,9 +292,9 @@ class GroupCommit:
         await _all(pending.requests)
         await producer.commit_transaction()
 
-    def _batches(self, pending: Pending) -> dict[TopicPartition, list[Sendable]]:
+    def _batches(self, pending: Pending) -> dict[TopicPartition, list[Content]]:
         """What goes where; the changelog first."""
-        batches: dict[TopicPartition, list[Sendable]] = defaultdict(list)
+        batches: dict[TopicPartition, list[Content]] = defaultdict(list)
         batches[self._changelog] = [Entry(k, v) for k, v in pending.rows.items()]
         for record in pending.records:
             batches[TopicPartition(*self._locate(record))].append(record)

@@ -13,12 +13,13 @@ from collections import defaultdict
 
 from aiokafka import AIOKafkaProducer
 
-from streams.runtime.producers import Sendable, send_entries
+from agents.effects import Content
+from streams.runtime.producers import send_entries
 from streams.runtime.progress import Look
 
 Acknowledgement = asyncio.Future[None]
 """Done when the broker has the whole round; failed when it never will have."""
-Batches = dict[tuple[str, int], list[Sendable]]
+Batches = dict[tuple[str, int], list[Content]]
 
 
 class Outbox:
@@ -38,7 +39,7 @@ class Outbox:
         """How many rounds have ended, well or not."""
         self._is_sending = False
 
-    def add(self, topic: str, partition: int, entry: Sendable) -> Acknowledgement:
+    def add(self, topic: str, partition: int, entry: Content) -> Acknowledgement:
         """Queue a record; all of a round share one acknowledgement."""
         self._waiting[topic, partition].append(entry)
         self.waiting += 1

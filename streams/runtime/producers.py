@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import aiokafka.producer.sender
 from aiokafka import AIOKafkaProducer
@@ -20,7 +20,7 @@ from aiokafka.errors import (
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.protocol.produce import ProduceRequest
 
-from agents.effects import Headers
+from agents.effects import Content, Headers
 from streams.config import Settings
 
 BATCH_BYTES = 512 * 1024
@@ -52,22 +52,6 @@ def quieten_client_logs() -> None:
         "aiokafka.consumer.group_coordinator",
     ):
         logging.getLogger(name).setLevel(logging.CRITICAL)
-
-
-class Sendable(Protocol):
-    """What is sent of a record: an `Entry`, or what a fold wants sent."""
-
-    @property
-    def key(self) -> bytes | None:
-        """Whose record it is, None when nobody's."""
-
-    @property
-    def value(self) -> bytes | None:
-        """None is a tombstone."""
-
-    @property
-    def headers(self) -> Headers:
-        """In their order."""
 
 
 class Entry(NamedTuple):
@@ -222,7 +206,7 @@ def _ask_again(client: AIOKafkaClient) -> None:
 
 
 async def send_entries(
-    producer: AIOKafkaProducer, topic: str, partition: int, entries: Iterable[Sendable]
+    producer: AIOKafkaProducer, topic: str, partition: int, entries: Iterable[Content]
 ) -> list[asyncio.Future[object]]:
     """Hand entries to the producer as whole batches; a future for each batch.
 
@@ -246,7 +230,7 @@ async def send_entries(
     return futures
 
 
-def _append(batch: BatchBuilder, entry: Sendable, now_ms: int) -> bool:
+def _append(batch: BatchBuilder, entry: Content, now_ms: int) -> bool:
     appended = batch.append(
         key=entry.key, value=entry.value, timestamp=now_ms, headers=list(entry.headers)
     )
