@@ -256,6 +256,10 @@ class StepEngine:
         else:
             after.add_done_callback(partial(self._settle_if_done, ticket))
 
+    def name_of(self, task: object) -> str | None:
+        """Whose attempt a task makes; may be asked by another thread."""
+        return self._running.name_of(task)
+
     def room(self) -> int:
         """How many more requests are welcome; `on_room` tells when 0 is over."""
         return self._window.room()

@@ -24,22 +24,33 @@ from streams.runtime.coordinator import CoordinatorHost
 from streams.runtime.error_handler import ErrorHandlerHost
 from streams.runtime.exits import die
 from streams.runtime.outcomes import OutcomeSender
-from streams.runtime.process import run_app, say_ready
+from streams.runtime.process import run_apps
 from streams.runtime.questions import CoordinatorAnswers, Desk, WorkerAnswers
 from streams.runtime.recovery import HostedApp
+from streams.runtime.shared import Shared
 from streams.runtime.worker import WorkerHost
 from streams.slots import claim_slot
 from streams.tables import StateTable, declare_state
 from streams.topics import Topic, Topics
 
+COORDINATOR, WORKER, ERROR_HANDLER = "coordinator", "worker", "error-handler"
+COMBINED = "combined"
+LAST_MS = 3000
+"""What a coordinator needs to stop."""
 NEVER_S = 10 * 365 * 86_400.0
 
 
-def create_coordinator(settings: Settings) -> HostedApp:
-    """Build the coordinator: agents, the state table and its runtime."""
+def create_coordinator(settings: Settings, shared: Shared | None = None) -> HostedApp:
+    """Build the coordinator: agents, the state table and its runtime.
+
+    Args:
+        settings: of the process.
+        shared: what it shares with other apps of its process, if there are any.
+    """
+    shared = shared or Shared(settings, COORDINATOR)
     topics = Topics.of(settings)
     app_id = settings.coordinator_app_id
-    instance = settings.instance_id("coordinator", _slot(settings, app_id))
+    instance = settings.instance_id(COORDINATOR, _slot(settings, app_id))
     app = _app(settings, app_id, instance, Table=StateTable)
     declare_state(app, settings, topics)
     host = CoordinatorHost(
@@ -47,49 +58,61 @@ def create_coordinator(settings: Settings) -> HostedApp:
         topics,
         coordinator_terms(settings, topics),
         consumer=lambda: app.consumer,
-        on_ready=functools.partial(_coordinator_ready, settings),
+        on_ready=functools.partial(_coordinator_ready, settings, shared),
     )
     answers = CoordinatorAnswers(instance, host.live_tasks)
-    app.serve(host, watch_loop=True, desk=Desk(settings, topics, answers))
+    desk = Desk(settings, topics, answers)
+    app.serve(host, shared.telling, watch=shared.watch, desk=desk)
     _agent(app, "admit_plans", topics.plans)
     _agent(app, "fold_outcomes", topics.step_outcomes)
     _agent(app, "fire_deadlines", topics.commands)
     return app
 
 
-def create_worker(settings: Settings, handler_modules: Sequence[str]) -> HostedApp:
+def create_worker(
+    settings: Settings, handler_modules: Sequence[str], shared: Shared | None = None
+) -> HostedApp:
     """Build a step worker: an agent for each queue, and the engine behind them.
+
+    Args:
+        settings: of the process.
+        handler_modules: where the handlers are, beside those of installed packages.
+        shared: what it shares with other apps of its process, if there are any.
 
     Raises:
         HandlerError: a module or an entry point gives no usable handlers.
     """
+    shared = shared or Shared(settings, WORKER)
     topics = Topics.of(settings)
     registry = discover(handler_modules)
     app_id = settings.worker_app_id
-    instance = settings.instance_id("worker", _slot(settings, app_id))
+    instance = settings.instance_id(WORKER, _slot(settings, app_id))
     app = _app(settings, app_id, instance)
 
     def make_engine(sender: OutcomeSender, read: ReadSubmission) -> StepEngine:
-        return StepEngine(
+        engine = StepEngine(
             registry,
             sender,
-            _engine_settings(settings),
+            _engine_settings(settings, is_watched=not shared.is_combined),
             worker=instance,
             read=read,
             submit=sender.submit,
             fatal=die,
             on_room=lambda: host.on_room(),  # noqa: PLW0108 - there is no host yet
         )
+        shared.naming = engine.name_of
+        return engine
 
     host = WorkerHost(
         settings,
         topics,
         make_engine,
         consumer=lambda: app.consumer,
-        on_ready=functools.partial(_worker_ready, settings, sorted(registry)),
+        on_ready=functools.partial(_worker_ready, settings, shared, sorted(registry)),
     )
     answers = WorkerAnswers(instance, host.held)
-    app.serve(host, watch_loop=False, desk=Desk(settings, topics, answers))
+    desk = Desk(settings, topics, answers)
+    app.serve(host, shared.telling, desk=desk)
     for queue in settings.queues:
         _agent(app, f"run_steps.{queue}", topics.requests[queue])
     return app
@@ -109,18 +132,19 @@ def create_error_handler(settings: Settings) -> HostedApp:
     calls = ErrorCalls(
         find_callable(path), settings.error_handler_timeout_ms / 1000, die
     )
+    shared = Shared(settings, ERROR_HANDLER)
     topics = Topics.of(settings)
     app_id = settings.error_handler_app_id
-    instance = settings.instance_id("error-handler", _slot(settings, app_id))
+    instance = settings.instance_id(ERROR_HANDLER, _slot(settings, app_id))
     app = _app(settings, app_id, instance)
     host = ErrorHandlerHost(
         settings,
         topics,
         calls,
         consumer=lambda: app.consumer,
-        on_ready=functools.partial(_error_handler_ready, path),
+        on_ready=functools.partial(_error_handler_ready, shared, path),
     )
-    app.serve(host, watch_loop=True)
+    app.serve(host, shared.telling, watch=shared.watch)
     _agent(app, "handle_failures", topics.failure)
     return app
 
@@ -128,21 +152,49 @@ def create_error_handler(settings: Settings) -> HostedApp:
 def run_coordinator(settings: Settings) -> int:
     """Run a coordinator until a signal; returns the process's exit code."""
     asyncio.run(require(settings))
-    return run_app(create_coordinator(settings))
+    return run_apps(create_coordinator(settings))
 
 
 def run_worker(settings: Settings, handler_modules: Sequence[str]) -> int:
     """Run a step worker until a signal; returns the process's exit code."""
     needed = Topics.of(settings).of_worker(settings.queues)
     asyncio.run(require(settings, needed))
-    return run_app(create_worker(settings, handler_modules))
+    return run_apps(create_worker(settings, handler_modules))
+
+
+def run_combined(settings: Settings, handler_modules: Sequence[str]) -> int:
+    """Run a coordinator and a step worker in one process, until a signal.
+
+    Each is a member of its own group. The coordinator begins first and goes on until
+    the worker has told what it finished.
+    """
+    asyncio.run(require(settings))
+    shared = Shared(settings, COMBINED, (COORDINATOR, WORKER))
+    coordinator = create_coordinator(_part(settings, COORDINATOR), shared)
+    worker = create_worker(_part(settings, WORKER), handler_modules, shared)
+    return run_apps(worker, coordinator)
 
 
 def run_error_handler(settings: Settings) -> int:
     """Run an error handler until a signal; returns the process's exit code."""
     app = create_error_handler(settings)
     asyncio.run(require(settings, Topics.of(settings).of_error_handler()))
-    return run_app(app)
+    return run_apps(app)
+
+
+def _part(settings: Settings, role: str) -> Settings:
+    """Give the settings of a part of a combined process.
+
+    An instance id names one member; what the worker needs to stop leaves the
+    coordinator some time.
+    """
+    limit_ms = settings.shutdown_timeout_ms
+    own: dict[str, Any] = {}
+    if settings.group_instance_id is not None:
+        own["group_instance_id"] = f"{settings.group_instance_id}-{role}"
+    if role == WORKER:
+        own["shutdown_timeout_ms"] = max(limit_ms - LAST_MS, limit_ms // 2)
+    return settings.model_copy(update=own)
 
 
 def coordinator_terms(settings: Settings, topics: Topics) -> CoordinatorTerms:
@@ -167,13 +219,14 @@ def coordinator_terms(settings: Settings, topics: Topics) -> CoordinatorTerms:
     )
 
 
-def _engine_settings(settings: Settings) -> EngineSettings:
+def _engine_settings(settings: Settings, *, is_watched: bool) -> EngineSettings:
     return EngineSettings(
         concurrency=settings.concurrency,
         processes=settings.processes,
         window=settings.window,
         max_result_bytes=settings.max_step_result_bytes,
         exit_when_frozen=True,
+        is_watched=is_watched,
     )
 
 
@@ -231,20 +284,23 @@ def _agent(app: HostedApp, name: str, topic: Topic) -> None:
     app.agent(source, name=name)(hand_over)
 
 
-def _coordinator_ready(settings: Settings, partitions: Iterable[int]) -> None:
+def _coordinator_ready(
+    settings: Settings, shared: Shared, partitions: Iterable[int]
+) -> None:
     owned = ", ".join(map(str, sorted(partitions))) or "none"
-    say_ready(f"coordinator ready: partitions {owned} of {settings.partitions}")
+    shared.say_ready(COORDINATOR, f"partitions {owned} of {settings.partitions}")
 
 
 def _worker_ready(
-    settings: Settings, actions: Sequence[str], tps: Iterable[TP]
+    settings: Settings, shared: Shared, actions: Sequence[str], tps: Iterable[TP]
 ) -> None:
     queues = ", ".join(settings.queues)
-    say_ready(
-        f"worker ready: {len(actions)} actions ({', '.join(actions)}), "
-        f"queues {queues}, {len(list(tps))} partitions"
+    shared.say_ready(
+        WORKER,
+        f"{len(actions)} actions ({', '.join(actions)}), "
+        f"queues {queues}, {len(list(tps))} partitions",
     )
 
 
-def _error_handler_ready(path: str, tps: Iterable[TP]) -> None:
-    say_ready(f"error-handler ready: {path}, {len(list(tps))} partitions")
+def _error_handler_ready(shared: Shared, path: str, tps: Iterable[TP]) -> None:
+    shared.say_ready(ERROR_HANDLER, f"{path}, {len(list(tps))} partitions")

@@ -13,12 +13,12 @@ from streams.cli_options import (
     Fill,
     Handlers,
     Json,
-    Name,
     Prefix,
     Timeout,
 )
 from streams.cli_options import load_settings as _settings
 from streams.cli_output import ExitCode, reported
+from streams.cli_process_commands import combined, coordinator, error_handler, worker
 from streams.cli_rejected import rejected_app
 from streams.cli_schemas import asyncapi, schemas_app
 from streams.cli_status_command import status
@@ -109,71 +109,15 @@ def dev(
         raise typer.Exit(code)
 
 
-@app.command(epilog="Example: `planstream coordinator --broker kafka-1:9092`")
-def coordinator(
-    broker: Broker = None,
-    config: Config = None,
-    prefix: Prefix = None,
-    name: Name = None,
-) -> None:
-    """Run a coordinator: it admits plans, folds outcomes, publishes results."""
-    with reported():
-        settings = _settings(broker, config, prefix, name=name)
-        from streams.apps import run_coordinator
-
-        raise typer.Exit(run_coordinator(settings))
-
-
-@app.command(epilog="Example: `planstream worker --handlers shop.handlers`")
-def worker(
-    handlers: Handlers = None,
-    broker: Broker = None,
-    config: Config = None,
-    prefix: Prefix = None,
-    name: Name = None,
-    queue: Annotated[
-        list[str] | None,
-        typer.Option(help="A queue to serve; repeatable. [PLANSTREAM_QUEUES]"),
-    ] = None,
-    concurrency: Annotated[
-        int | None,
-        typer.Option(help="Handlers at once. [PLANSTREAM_CONCURRENCY]"),
-    ] = None,
-) -> None:
-    """Run a step worker: it executes steps with your handlers."""
-    with reported():
-        more = {"name": name, "queues": queue or None, "concurrency": concurrency}
-        settings = _settings(broker, config, prefix, **more)
-        from streams.cli_processes import run_worker
-
-        raise typer.Exit(run_worker(settings, handlers or []))
-
-
-@app.command(
+app.command(epilog="Example: `planstream coordinator --broker kafka-1:9092`")(
+    coordinator
+)
+app.command(epilog="Example: `planstream worker --handlers shop.handlers`")(worker)
+app.command(epilog="Example: `planstream combined --handlers shop.handlers`")(combined)
+app.command(
     "error-handler",
     epilog="Example: `planstream error-handler --callable shop.alerts:tell`",
-)
-def error_handler(
-    function: Annotated[
-        str | None,
-        typer.Option(
-            "--callable",
-            help="Who is told of failures, such as shop.alerts:tell. "
-            "[PLANSTREAM_ERROR_HANDLER_CALLABLE]",
-        ),
-    ] = None,
-    broker: Broker = None,
-    config: Config = None,
-    prefix: Prefix = None,
-    name: Name = None,
-) -> None:
-    """Run an error handler: it tells a function of yours of every failed plan."""
-    with reported():
-        more = {"name": name, "error_handler_callable": function}
-        settings = _settings(broker, config, prefix, **more)
-        from streams.cli_processes import run_error_handler
-
-        raise typer.Exit(run_error_handler(settings))
+)(error_handler)
 
 
 @app.command(epilog="Example: `planstream health --live`")

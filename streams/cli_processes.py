@@ -15,6 +15,11 @@ def run_worker(settings: Settings, handlers: Sequence[str]) -> int:
     return _run(lambda: apps.run_worker(settings, handlers))
 
 
+def run_combined(settings: Settings, handlers: Sequence[str]) -> int:
+    """Run a coordinator and a step worker in one process; return the exit code."""
+    return _run(lambda: apps.run_combined(settings, handlers))
+
+
 def run_error_handler(settings: Settings) -> int:
     """Run an error handler; return the exit code."""
     return _run(lambda: apps.run_error_handler(settings))

@@ -18,10 +18,10 @@ from streams.runtime.client_tasks import dead_tasks
 from streams.runtime.delivery import ChunkConsumer
 from streams.runtime.ends import Ends
 from streams.runtime.exits import die, spawn
-from streams.runtime.health_server import HealthServer
 from streams.runtime.host import Host, LogEnds
 from streams.runtime.progress import Look, Progress, Standing, State
 from streams.runtime.report import Condition, Report
+from streams.runtime.telling import Telling
 
 logger = logging.getLogger("planstream.health")
 
@@ -30,7 +30,6 @@ STALE_S = 10.0
 """The age at which a report says nothing any more: the loop does not turn."""
 AWAY_S = 5.0
 """Silence of brokers after which nobody is blamed for standing still."""
-BLOCKED_WARN_S, BLOCKED_LIMIT_S = 1.0, 30.0
 
 
 class Health:
@@ -42,8 +41,9 @@ class Health:
         host: what it hosts.
         consumer: gives the app's consumer, once it is there.
         is_stopping: whether the process was told to stop.
-        watch_loop: whether to watch the loop, too. A worker's engine does that itself:
-            it knows handlers by name.
+        telling: where it is told, together with what else the process hosts.
+        watch: makes what watches the loop, if this is to have it watched. A worker's
+            engine has a watch of its own.
     """
 
     def __init__(
@@ -54,7 +54,8 @@ class Health:
         consumer: Callable[[], ChunkConsumer],
         is_stopping: Callable[[], bool],
         *,
-        watch_loop: bool,
+        telling: Telling,
+        watch: Callable[[], Watchdog] | None,
     ) -> None:
         self._settings = settings
         self._who = who
@@ -69,35 +70,31 @@ class Health:
         self._held: set[str] = set()
         self._outside_s = 0.0
         self._tasks: list[asyncio.Task[None]] = []
-        self._watch_loop = watch_loop
+        self._watch = watch
         self._watchdog: Watchdog | None = None
-        self._server = HealthServer(self.report)
+        self._telling = telling
 
     async def start(self) -> None:
         """Begin to watch, on the running loop."""
-        if self._watch_loop:
-            self._watchdog = _loop_watchdog()
+        if self._watch is not None:
+            self._watchdog = self._watch()
             self._watchdog.start()
+        self._telling.add(self.report)
         self._look()
         self._tasks = [
             spawn("the health watch", self._run()),
             spawn("asking where logs end", self._written.run()),
             spawn("asking what may be read", self._stable.run()),
         ]
-        if self._settings.health_port:
-            await self._server.start(
-                self._settings.health_host, self._settings.health_port
-            )
+        await self._telling.listen()
 
     async def stop(self) -> None:
         """Watch no more; what was told is taken back."""
         for task in self._tasks:
             task.cancel()
-        await self._server.stop()
         if self._watchdog is not None:
             self._watchdog.stop()
-        if self._settings.health_file is not None:
-            self._settings.health_file.unlink(missing_ok=True)
+        await self._telling.remove(self.report)
 
     def report(self) -> Report:
         """How the process is, as of the last look, if that is not long ago."""
@@ -121,8 +118,7 @@ class Health:
         ready_s = self._settings.ready_timeout_ms / 1000
         self._report = report.report_on(self._who, condition, ready_s)
         self._tell_of_held(standings, ready_s)
-        if self._settings.health_file is not None:
-            report.write(self._report, self._settings.health_file)
+        self._telling.write()
 
     # -- what is seen
 
@@ -168,7 +164,8 @@ class Health:
         self._outside_s = self._outside_s + LOOK_EVERY_S if is_outside else 0.0
         limit_s = self._settings.rebalance_timeout_ms / 1000
         if self._outside_s > limit_s:
-            die(f"its group has assigned nothing to it for {limit_s:.0f} s")
+            who = self._who
+            die(f"the group of {who} has assigned nothing to it for {limit_s:.0f} s")
 
     def _tell_of_held(self, standings: list[Standing], after_s: float) -> None:
         """Say once of each log that a transaction holds it: a restart is no help."""
@@ -178,8 +175,3 @@ class Health:
         for name in self._held - held.keys():
             logger.info("%s is held no longer", name)
         self._held = set(held)
-
-
-def _loop_watchdog() -> Watchdog:
-    loop = asyncio.get_running_loop()
-    return Watchdog(loop, BLOCKED_WARN_S, BLOCKED_LIMIT_S, lambda _: None, die)

@@ -1,4 +1,4 @@
-"""Runs an app as a worker process: signals, logging, exit code."""
+"""Runs apps as a process: signals, logging, exit code."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import os
 import signal
 import sys
 import threading
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, Protocol
 
 import faust
 import uvloop
@@ -25,25 +26,29 @@ GARBAGE = (5000, 20, 20)
 By default it does after 700 more objects, and often through all of them: with many
 plans or attempts at once that was 9 % of a coordinator's time, 20 % of a worker's."""
 
-_said: set[str] = set()
 
+class Stoppable(Protocol):
+    """An app, as far as its end is concerned."""
 
-def say_ready(line: str) -> None:
-    """Print the ready line on stdout, the first time; later ones are logged."""
-    if _said:
-        logging.getLogger("planstream").info("%s", line)
-        return
-    _said.add(line)
-    sys.stdout.write(f"planstream {line}\n")
-    sys.stdout.flush()
+    handed_over: asyncio.Event
+
+    async def stop(self) -> None:
+        """Stop it; returns when it has left."""
 
 
 class Process(faust.Worker):
-    """Faust's worker without its banner, with a second signal that stops at once."""
+    """Faust's worker without its banner, with a second signal that stops at once.
 
-    def __init__(self, app: HostedApp, **options: Any) -> None:
+    Args:
+        app: what it runs; it is started last, and stopped first.
+        others: apps beside it, in the same loop.
+        options: of the worker.
+    """
+
+    def __init__(self, app: HostedApp, *others: HostedApp, **options: Any) -> None:
         super().__init__(
             app,
+            *others,
             override_logging=False,
             redirect_stdouts=False,
             quiet=True,
@@ -51,13 +56,18 @@ class Process(faust.Worker):
             **options,
         )
         self.spinner = None  # it would write cursor codes to stdout
-        self._hosted = app
+        self._hosted = (app, *others)
+
+    async def on_stop(self) -> None:
+        """Stop the apps in Faust's order; it would wait until each has left, too."""
+        await stop_in_turn(self._hosted)
 
     def _schedule_shutdown(self, signum: signal.Signals) -> None:
         if self._signal_stop_time:
             logging.getLogger("planstream").warning("second signal: stopping at once")
             os._exit(128 + signum)
-        limit_s = self._hosted.planstream.shutdown_timeout_ms / 1000
+        limits_ms = [app.planstream.shutdown_timeout_ms for app in self._hosted]
+        limit_s = max(limits_ms) / 1000
         # A thread's: whatever waits for a broker, or holds the loop, ends in time.
         timer = threading.Timer(limit_s, self._leave, [limit_s])
         timer.daemon = True
@@ -66,7 +76,7 @@ class Process(faust.Worker):
 
     def _leave(self, limit_s: float) -> None:
         """End a stop that takes too long; all is well if nothing was left to do."""
-        if not self._hosted.has_handed_over:
+        if not all(app.handed_over.is_set() for app in self._hosted):
             for line in where_tasks_stand(self.loop):
                 logging.getLogger("planstream").error("waits: %s", line)
             die(f"the shutdown took longer than {limit_s:.0f} s")
@@ -89,7 +99,21 @@ class Process(faust.Worker):
         self.loop.run_until_complete(asyncio.sleep(0.01))
 
 
-def run_app(app: HostedApp) -> int:
+async def stop_in_turn(apps: Iterable[Stoppable]) -> None:
+    """Stop app by app, each as soon as the one before has handed all over."""
+    stopping = []
+    for app in apps:
+        stopping.append(asyncio.create_task(app.stop()))
+        handed_over = asyncio.create_task(app.handed_over.wait())
+        either = {stopping[-1], handed_over}
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        handed_over.cancel()
+    for error in await asyncio.gather(*stopping, return_exceptions=True):
+        if isinstance(error, Exception):
+            logging.getLogger("planstream").error("stopping failed", exc_info=error)
+
+
+def run_apps(app: HostedApp, *others: HostedApp) -> int:
     """Run until a signal or a crash; returns the exit code (0 after a signal)."""
     set_up_logging(app.planstream.log_level)
     ease_collector()
@@ -98,7 +122,7 @@ def run_app(app: HostedApp) -> int:
     asyncio.set_event_loop(loop)
     code: object = 0
     try:
-        Process(app, loop=loop).execute_from_commandline()
+        Process(app, *others, loop=loop).execute_from_commandline()
     except SystemExit as leaving:
         code = leaving.code
     return code if isinstance(code, int) else 1

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import faust
@@ -22,12 +22,14 @@ from faust.tables.recovery import RebalanceAgain, Recovery, ServiceStopped
 from faust.types import TP
 from mode import Service
 
+from agents.watchdog import Watchdog
 from streams.config import Settings
 from streams.runtime.delivery import ChunkConsumer, ChunkTransport
 from streams.runtime.exits import die
 from streams.runtime.health import Health
 from streams.runtime.host import Host
 from streams.runtime.questions import Desk
+from streams.runtime.telling import Telling
 
 logger = logging.getLogger("planstream.runtime")
 
@@ -166,14 +168,21 @@ class HostedApp(faust.App):
     host: Host
     health: Health
     desk: Desk | None
-    has_handed_over = False
-    """Everything is committed and given back: what remains is to leave."""
 
     def __init__(self, *args: Any, planstream: Settings, **options: Any) -> None:
         self.planstream = planstream
+        self.handed_over = asyncio.Event()
+        """Set when everything is committed and given back: what remains is to leave."""
         super().__init__(*args, TableManager=HostTableManager, **options)
 
-    def serve(self, host: Host, *, watch_loop: bool, desk: Desk | None = None) -> None:
+    def serve(
+        self,
+        host: Host,
+        telling: Telling,
+        *,
+        watch: Callable[[], Watchdog] | None = None,
+        desk: Desk | None = None,
+    ) -> None:
         """Bind the host, and who answers questions; once, before the app starts."""
         self.host, self.desk = host, desk
         self.health = Health(
@@ -182,7 +191,8 @@ class HostedApp(faust.App):
             host,
             consumer=lambda: self.consumer,
             is_stopping=lambda: self.should_stop,
-            watch_loop=watch_loop,
+            telling=telling,
+            watch=watch,
         )
         self.on_partitions_revoked.connect(self._quiesce_host)
         self.on_before_shutdown.connect(self._close_host)
@@ -202,16 +212,18 @@ class HostedApp(faust.App):
         return ChunkTransport(self.conf.broker_consumer, self)
 
     async def _quiesce_host(self, app: faust.App, *_: Any, **__: Any) -> None:
-        logger.info("a rebalance: partitions are given up")
+        logger.info("%s: a rebalance: partitions are given up", self.conf.id)
         # Faust stops the flow on a revocation only if it had an assignment.
         app.consumer.stop_flow()
         limit_ms = self.planstream.commit_timeout_ms
-        await _within(limit_ms, "giving partitions up", self.host.quiesce())
+        what = f"{self.conf.id}: giving partitions up"
+        await _within(limit_ms, what, self.host.quiesce())
 
     async def _close_host(self, *_: Any, **__: Any) -> None:
         limit_ms = self.planstream.shutdown_timeout_ms
-        await _within(limit_ms, "the shutdown", self._hand_over())
-        self.has_handed_over = True
+        what = f"{self.conf.id}: the shutdown"
+        await _within(limit_ms, what, self._hand_over())
+        self.handed_over.set()
 
     async def _hand_over(self) -> None:
         # A take-over that is under way must not go on beside the hand-over.

@@ -74,6 +74,36 @@ def dead(why: str) -> Report:
     return Report(False, False, (why,), {})
 
 
+def together(reports: Sequence[Report]) -> Report:
+    """Join what the apps of one process report; one alone is told as it is.
+
+    A reason begins with the name of the app that it is about, if that is known.
+    """
+    if len(reports) == 1:
+        return reports[0]
+    return Report(
+        live=all(each.live for each in reports),
+        ready=all(each.ready for each in reports),
+        reasons=tuple(
+            f"{each.facts['who']}: {reason}" if each.facts else reason
+            for each in reports
+            for reason in each.reasons
+        ),
+        facts=_joined([each.facts for each in reports if each.facts]),
+    )
+
+
+def _joined(facts: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    if not facts:
+        return {}
+    return {
+        "who": ", ".join(each["who"] for each in facts),
+        "at": min(each["at"] for each in facts),
+        "broker_silent_s": max(each["broker_silent_s"] for each in facts),
+        "sources": [source for each in facts for source in each["sources"]],
+    }
+
+
 def write(report: Report, path: Path) -> None:
     """Replace the file: whoever reads it sees one report, whole."""
     new = path.with_name(f"{path.name}.{os.getpid()}")

@@ -13,7 +13,7 @@ SECONDS = 165.0
 RATE = 30.0
 """Plans a second that two cores sustain, with a broker, all processes and faults."""
 BROKERS = 1
-PARTITIONS = 6
+PARTITIONS = 8
 """Two for each coordinator."""
 
 

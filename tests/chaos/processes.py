@@ -1,4 +1,4 @@
-"""The processes of a run: three coordinators and three workers, kept alive."""
+"""The processes of a run: three coordinators, three workers, one that is both."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.chaos.schedule import COORDINATOR, WORKER
+from tests.chaos.schedule import COMBINED, COORDINATOR, WORKER
 from tests.chaos.skewed import VARIABLE
 from tests.chaos.trails import SKEWED
 from tests.integration.system import Keeper, Member, System
@@ -37,6 +37,7 @@ async def kept(
         for role in (COORDINATOR, WORKER)
         for number, how in enumerate(_ways(system, role, proxy_port), 1)
     }
+    members[f"{COMBINED} 1"] = system.combined(HANDLERS)
     keepers = {name: Keeper(member, delay) for name, member in members.items()}
     try:
         for keeper in keepers.values():
@@ -50,8 +51,13 @@ async def kept(
 
 
 def of_role(keepers: dict[str, Keeper], role: str) -> list[Keeper]:
-    """Those that are coordinators, or workers."""
-    return [keeper for name, keeper in keepers.items() if name.startswith(role)]
+    """Those that are coordinators, or workers; what is both counts as each."""
+    return only(keepers, role) + only(keepers, COMBINED)
+
+
+def only(keepers: dict[str, Keeper], kind: str) -> list[Keeper]:
+    """Those that are of this kind and no other."""
+    return [keeper for name, keeper in keepers.items() if name.startswith(kind)]
 
 
 def clock_of(system: System, role: str) -> Path:

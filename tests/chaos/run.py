@@ -26,10 +26,10 @@ from tests.chaos.meddler import Meddler
 from tests.chaos.network import NetworkFaults
 from tests.chaos.options import Options
 from tests.chaos.plans import MAX_BYTES
-from tests.chaos.processes import HANDLERS, READY_S, clock_of, kept, of_role
+from tests.chaos.processes import HANDLERS, READY_S, clock_of, kept, of_role, only
 from tests.chaos.proxy import Proxy
 from tests.chaos.report import report, summary
-from tests.chaos.schedule import COORDINATOR, WORKER, draw
+from tests.chaos.schedule import COMBINED, COORDINATOR, WORKER, draw
 from tests.chaos.storm import Storm
 from tests.integration.system import Keeper, System
 
@@ -96,8 +96,9 @@ class Run:
         """What the system under test is made of."""
         return {
             "brokers": self.options.brokers,
-            "coordinators": len(of_role(self.keepers, COORDINATOR)),
-            "workers": len(of_role(self.keepers, WORKER)),
+            "coordinators": len(only(self.keepers, COORDINATOR)),
+            "workers": len(only(self.keepers, WORKER)),
+            "combined": len(only(self.keepers, COMBINED)),
             "partitions": self.options.partitions,
             "session_timeout_ms": SESSION_MS,
             "plans_per_second": round(self.options.rate),
@@ -171,16 +172,17 @@ class Run:
         await self._until(self._all_take_part, SETTLED_S)
         # Workers first: what they still answer must be folded too.
         await self._stop(WORKER)
+        await self._stop(COMBINED)
         await self._until(self._all_is_folded, SETTLED_S)
         if self.options.seconds >= LONG_S:
             await self._until(self._all_is_forgotten, FORGOTTEN_S)
         await self._stop(COORDINATOR)
 
-    async def _stop(self, role: str) -> None:
-        stopping = [keeper.stop() for keeper in of_role(self.keepers, role)]
+    async def _stop(self, kind: str) -> None:
+        stopping = [keeper.stop() for keeper in only(self.keepers, kind)]
         for code in await asyncio.gather(*stopping):
             self.checks.findings.check(
-                Invariant.EXITS, code == 0, f"a {role} ended with {code}"
+                Invariant.EXITS, code == 0, f"a {kind} process ended with {code}"
             )
 
     def _exits(self) -> None:

@@ -16,6 +16,8 @@ CALM_BEFORE, MOST_CALM_S = 0.12, 20
 CALM_AFTER = 0.1
 """The part of the load in which no fault begins."""
 COORDINATOR, WORKER = "coordinator", "worker"
+COMBINED = "combined"
+"""A process that is both; what is done to a role may be done to it."""
 
 
 class Kind(StrEnum):
@@ -107,7 +109,7 @@ def draw(
         Fault(
             at_s=begin_s + (number + dice.random()) * slice_s,
             kind=kind,
-            victim=dice.randrange(6),
+            victim=dice.randrange(12),
             lasts_s=_duration(dice, kind, session_s),
         )
         for number, kind in enumerate(kinds)

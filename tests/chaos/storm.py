@@ -6,9 +6,10 @@ import asyncio
 import random
 import signal
 from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 
-from tests.chaos.schedule import COORDINATOR, WORKER
 from tests.integration.system import Member, System
 
 STAY_S = (3.0, 7.0)
@@ -53,6 +54,11 @@ class Storm:
     def _guest(self) -> Member:
         self.guests += 1
         name = {"PLANSTREAM_NAME": f"guest-{self.guests}"}
-        if self._dice.choice((COORDINATOR, WORKER)) == COORDINATOR:
-            return self._system.coordinator(environment=name)
-        return self._system.worker(self._handlers, environment=name)
+        make: Callable[..., Member] = self._dice.choice(
+            (
+                self._system.coordinator,
+                partial(self._system.worker, self._handlers),
+                partial(self._system.combined, self._handlers),
+            )
+        )
+        return make(environment=name)

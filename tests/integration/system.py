@@ -186,9 +186,16 @@ class System:
         self, handlers: str, *, coordinators: int = 1, workers: int = 1
     ) -> System:
         """Create the topics and start everything."""
-        await bootstrap.create(self.settings)
         started = [self.coordinator() for _ in range(coordinators)]
         started += [self.worker(handlers) for _ in range(workers)]
+        return await self._start(started)
+
+    async def start_combined(self, handlers: str, processes: int = 1) -> System:
+        """Do so with processes that are a coordinator and a worker each."""
+        return await self._start([self.combined(handlers) for _ in range(processes)])
+
+    async def _start(self, started: Sequence[Member]) -> System:
+        await bootstrap.create(self.settings)
         await asyncio.gather(*[member.start() for member in started])
         return self
 
@@ -213,8 +220,14 @@ class System:
             environment: What differs from that of the installation.
             module: What Python runs.
         """
-        handlers = [part for each in modules for part in ("--handlers", each)]
+        handlers = _options(modules)
         return self._member(("worker", *handlers, *options), environment, module)
+
+    def combined(
+        self, *modules: str, environment: Mapping[str, str] | None = None
+    ) -> Member:
+        """Another coordinator and worker in one process, not started."""
+        return self._member(("combined", *_options(modules)), environment)
 
     def error_handler(self, path: str) -> Member:
         """An error handler that calls this function, not started."""
@@ -305,6 +318,10 @@ class System:
         member = Member(arguments, environment, log, module=module)
         self.members.append(member)
         return member
+
+
+def _options(modules: Sequence[str]) -> list[str]:
+    return [part for each in modules for part in ("--handlers", each)]
 
 
 def partitions_of(*topics: Topic) -> list[TopicPartition]:

@@ -167,7 +167,7 @@ def test_topics_that_do_not_fit_stop_every_command(
     """One line each on stderr, before anything is done."""
     monkeypatch.setenv("PLANSTREAM_PARTITIONS", "5")
     commands = ["topics check", "topics create", "submit -", "watch", "coordinator"]
-    for command in [*commands, "worker", "dev"]:
+    for command in [*commands, "worker", "combined", "dev"]:
         result = run(*command.split(), stdin=line("success"))
         assert result.exit_code == 4, command
         lines = result.stderr.splitlines()

@@ -14,6 +14,7 @@ from streams.runtime import health as module
 from streams.runtime.health import Health
 from streams.runtime.host import LogEnds
 from streams.runtime.progress import Look
+from streams.runtime.telling import Telling
 
 PLANS = TP("plans", 3)
 
@@ -82,13 +83,16 @@ class Rig:
         self.kafka = Kafka(self.host)
         self.stopping = False
         consumer = cast(Any, type("Consumer", (), {"kafka": self.kafka})())
+        settings = Settings(progress_timeout_ms=60_000, **options)
+        self.telling = Telling(settings)
         self.health = Health(
-            Settings(progress_timeout_ms=60_000, **options),
+            settings,
             "orders-coordinator-0",
             cast(Any, self.host),
             consumer=lambda: consumer,
             is_stopping=lambda: self.stopping,
-            watch_loop=False,
+            telling=self.telling,
+            watch=None,
         )
 
     def _die(self, reason: str) -> None:
@@ -260,6 +264,7 @@ def test_the_file_holds_the_report_and_goes_with_the_process(
         file = tmp_path / "health.json"
         rig = Rig(monkeypatch, health_file=file)
         rig.kafka.stable = {PLANS: 8}
+        rig.telling.add(rig.health.report)
         await rig.pass_time(2)
         told = json.loads(file.read_text())
         assert (told["live"], told["ready"], told["reasons"]) == (True, True, [])

@@ -41,6 +41,21 @@ def test_whoever_has_nothing_to_fetch_stays_in_the_group(
     assert app.conf.broker_max_poll_interval > YEAR_S
 
 
+def test_the_parts_of_a_combined_process_are_told_apart() -> None:
+    """By their ids; and the worker leaves the coordinator time to stop."""
+    settings = Settings(group_instance_id="pod-3", shutdown_timeout_ms=20_000)
+    coordinator, worker = (
+        apps._part(settings, role) for role in (apps.COORDINATOR, apps.WORKER)
+    )
+    ids = [part.instance_id("any", "0") for part in (coordinator, worker)]
+    assert ids == ["pod-3-coordinator", "pod-3-worker"]
+    assert coordinator.shutdown_timeout_ms == 20_000
+    assert worker.shutdown_timeout_ms == 17_000
+    short = Settings(shutdown_timeout_ms=4_000)
+    assert apps._part(short, apps.WORKER).shutdown_timeout_ms == 2_000
+    assert apps._part(short, apps.WORKER).group_instance_id is None
+
+
 class Consumer(ChunkConsumer):
     """The bookkeeping of a consumer; it reads nothing."""
 

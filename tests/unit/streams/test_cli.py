@@ -20,6 +20,7 @@ COMMANDS = [
     ["dev"],
     ["coordinator"],
     ["worker"],
+    ["combined"],
     ["submit"],
     ["watch"],
     ["validate"],
@@ -40,6 +41,7 @@ ASK_A_BROKER = [
     ["reset"],
     ["coordinator"],
     ["worker"],
+    ["combined"],
     ["dev"],
 ]
 
