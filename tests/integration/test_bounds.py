@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 
 import pytest
+from aiokafka import AIOKafkaConsumer
 
 from schemas.results import Status
 from schemas.steps import StepSucceeded
@@ -122,6 +123,39 @@ def test_integers_of_any_size_survive(system: Live) -> None:
     only = step("echo", {"n": 7 * 10**4000 + 1})
     text = system.execute(submission(only)).result.result_payload[only["id"]]
     assert f'"n":{7 * 10**4000 + 1}' in text
+
+
+def test_a_reader_of_results_that_stops_holds_nobody_up(system: Live) -> None:
+    """It is a member that fetches nothing; later it goes on where it was."""
+    topics = system.system.topics
+
+    async def started() -> AIOKafkaConsumer:
+        reader = AIOKafkaConsumer(
+            topics.success.name,
+            bootstrap_servers=system.system.settings.broker,
+            group_id=f"{topics.success.name}-reader",
+            isolation_level="read_committed",
+        )
+        await reader.start()
+        await reader.seek_to_end()
+        return reader
+
+    async def read(reader: AIOKafkaConsumer, count: int) -> list[str]:
+        async with asyncio.timeout(30):
+            return [(await reader.getone()).key.decode() for _ in range(count)]
+
+    reader = system.run(started())
+    try:
+        first = submission(*chain(2))
+        system.execute(first)
+        assert system.run(read(reader, 1)) == [first["plan"]["id"]]
+        made = [submission(*chain(2)) for _ in range(40)]
+        trails = system.execute_all(*made)
+        assert all(trail.result.status is Status.SUCCESS for trail in trails)
+        late = system.run(read(reader, len(made)))
+        assert sorted(late) == sorted(each["plan"]["id"] for each in made)
+    finally:
+        system.run(reader.stop())
 
 
 def test_ids_are_free_again_after_their_retention(system: Live) -> None:
