@@ -17,7 +17,7 @@ from streams.topics import Topics
 ACTION = "park"
 QUEUE = "parked"
 SHAPE = chain(3)
-TERMS = Terms(action=ACTION, timeout_ms=LIFETIME_MS)
+TERMS = Terms(action=ACTION, payload="{}", step_timeout_ms=None, timeout_ms=LIFETIME_MS)
 BATCH = 1000
 AHEAD = 20_000
 """Plans that are sent before those before them are admitted."""

@@ -1,4 +1,4 @@
-"""The handlers that the benchmarks run: one does nothing, at once; one waits."""
+"""The handlers that the benchmarks run: one gives back what it is given, one waits."""
 
 from __future__ import annotations
 
@@ -6,12 +6,6 @@ import asyncio
 from typing import Any
 
 from agents import StepContext, action
-
-
-@action("noop")
-async def noop(step: StepContext, payload: dict[str, Any]) -> dict[str, int]:  # noqa: ARG001 - a handler takes both
-    """Answers without doing anything: what is left is what planstream costs."""
-    return {"ok": 1}
 
 
 @action("doze")

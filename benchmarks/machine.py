@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from agents import coordinator
+from streams.devkit.server_properties import KAFKA_VERSION
 
 PACKAGES = ("faust-streaming", "mode-streaming", "aiokafka", "fastavro", "uvloop")
 
@@ -26,6 +27,7 @@ def facts() -> dict[str, Any]:
         "python": platform.python_version(),
         "compiled": is_compiled(),
         "packages": {name: _version(name) for name in PACKAGES},
+        "kafka": KAFKA_VERSION,
         "commit": commit(),
     }
 
@@ -46,6 +48,7 @@ def lines(facts: Mapping[str, Any]) -> list[str]:
             f"load average before: {load}"
         ),
         f"Software: Python {facts['python']}, {packages}",
+        f"Kafka, where it is embedded: {facts['kafka']}",
         f"Folds: {'compiled' if facts['compiled'] else 'interpreted'}",
         f"Commit: {facts['commit']}",
     ]
@@ -69,18 +72,17 @@ def memory_mb(meminfo: str) -> int | None:
 
 
 def commit() -> str | None:
-    """Names the commit that is measured, with a + when files differ from it."""
-    head = _git("rev-parse", "--short=12", "HEAD")
-    if head is None:
-        return None
-    return head + ("+" if _git("status", "--porcelain", "-uno") else "")
+    """Names the commit that is measured, with a + when files differ from it.
 
-
-def _git(*arguments: str) -> str | None:
-    folder = Path(__file__).parent
+    A compiled copy says of itself what it was made of.
+    """
+    root = Path(__file__).parents[1]
+    if told := _read(str(root / "COMMIT")):
+        return told
+    describe = ("describe", "--always", "--abbrev=12", "--exclude=*", "--dirty=+")
     try:
         done = subprocess.run(
-            ["git", *arguments], cwd=folder, capture_output=True, text=True, check=True
+            ["git", *describe], cwd=root, capture_output=True, text=True, check=True
         )
     except (OSError, subprocess.CalledProcessError):
         return None

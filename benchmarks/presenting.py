@@ -25,6 +25,9 @@ from streams.exceptions import SettingsError
 Broker = Annotated[
     str | None, typer.Option(help="A broker, host:port. Default: an embedded one.")
 ]
+Combined = Annotated[
+    bool, typer.Option("--combined", help="Coordinator and worker in one process.")
+]
 JsonFile = Annotated[
     Path | None, typer.Option("--json", help="Write the report as JSON.")
 ]

@@ -82,9 +82,10 @@ def memory_rows(figures: Iterable[Figures]) -> list[Row]:
     return [_memory_row(each) for each in figures]
 
 
-def settings_line(settings: Mapping[str, Any]) -> str:
-    """Says under which settings something was measured."""
-    return "Settings: " + ", ".join(f"{name} {each}" for name, each in settings.items())
+def settings_line(settings: Mapping[str, Any], part: str = "") -> str:
+    """Says under which settings something, or a part of it, was measured."""
+    told = ", ".join(f"{name} {each}" for name, each in settings.items())
+    return f"Settings, {part}: {told}" if part else f"Settings: {told}"
 
 
 def verdict(problems: Mapping[str, int], plan: str = "plan") -> str:

@@ -45,15 +45,20 @@ class Options:
     broker: str | None = None
     logs: Path | None = None
     patience_s: float = 60.0
+    combined: bool = False
 
 
 async def run(options: Options, say: Say) -> Report:
     """Measures all scenarios; what goes wrong is in the report, and ends the run."""
     facts = machine.facts()
-    say("starting broker, coordinator and worker")
+    processes = "one process" if options.combined else "coordinator and worker"
+    say(f"starting broker, {processes}")
     async with (
         installed(
-            options.broker, options.logs, partitions=options.partitions
+            options.broker,
+            options.logs,
+            combined=options.combined,
+            partitions=options.partitions,
         ) as installation,
         serving(installation) as system,
     ):

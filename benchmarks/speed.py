@@ -9,6 +9,7 @@ import typer
 
 from benchmarks.presenting import (
     Broker,
+    Combined,
     Files,
     JsonFile,
     Logs,
@@ -47,6 +48,7 @@ def speed(  # noqa: PLR0913 - the options are the interface
     partitions: Annotated[
         int | None, typer.Option(min=1, help="Default: the settings'.")
     ] = None,
+    combined: Combined = False,
     broker: Broker = None,
     patience: Annotated[
         float, typer.Option(min=1, help="Seconds without a result: stuck.")
@@ -65,7 +67,7 @@ def speed(  # noqa: PLR0913 - the options are the interface
         chosen = scenarios(pace, shape or (), in_flight or (), rounds, quick=quick)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
-    options = Options(chosen, pace, partitions, broker, logs, patience)
+    options = Options(chosen, pace, partitions, broker, logs, patience, combined)
 
     async def measure(say: Say) -> Shown:
         return (await run(options, say)).shown()

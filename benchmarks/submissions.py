@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
+from benchmarks.peers.plans import PAYLOAD, STEP_ATTEMPTS, STEP_TIMEOUT_S
 from benchmarks.shapes import Shape
 from schemas.codec import Format, encode_fields
 from schemas.context import PlanSubmission
@@ -20,14 +22,17 @@ TIMEOUT_MS = 300_000
 class Terms:
     """What the plans of a template ask for, and how long they may take."""
 
-    action: str = "noop"
-    payload: str | None = None
-    """Of every step; the step's number when None."""
+    action: str = "echo"
+    payload: str = json.dumps(PAYLOAD, separators=(",", ":"))
+    """Of every step."""
+    attempts: int = STEP_ATTEMPTS
+    step_timeout_ms: int | None = 1000 * STEP_TIMEOUT_S
     timeout_ms: int = TIMEOUT_MS
     lifetime_ms: int = LIFETIME_MS
 
 
 TERMS = Terms()
+"""What all engines are asked for (`benchmarks.peers`)."""
 
 _VARIANT = "89ab" * 4
 """A UUID's variant digit, for each hexadecimal digit."""
@@ -103,15 +108,15 @@ def _fields(
         "version": 1,
         "created_at": now_ms,
         "steps": [
-            _step(step_ids, number, depends_on, terms)
-            for number, depends_on in enumerate(shape.depends_on)
+            _step(step_id, [step_ids[place] for place in places], terms)
+            for step_id, places in zip(step_ids, shape.depends_on, strict=True)
         ],
         "name": shape.name,
         "context_requirements": ["benchmark"],
         "priority": 0,
         "timeout_ms": terms.timeout_ms,
         "retry_policy": {
-            "max_attempts": 1,
+            "max_attempts": terms.attempts,
             "backoff_ms": 0,
             "backoff_multiplier": 1.0,
             "max_backoff_ms": 60_000,
@@ -134,14 +139,12 @@ def _fields(
     }
 
 
-def _step(
-    step_ids: list[str], number: int, depends_on: tuple[int, ...], terms: Terms
-) -> dict[str, Any]:
+def _step(step_id: str, depends_on: list[str], terms: Terms) -> dict[str, Any]:
     return {
-        "id": step_ids[number],
+        "id": step_id,
         "action": terms.action,
-        "payload": terms.payload or f'{{"number":{number}}}',
-        "depends_on": [step_ids[place] for place in depends_on],
+        "payload": terms.payload,
+        "depends_on": depends_on,
         "on_failure": "halt",
-        "timeout_ms": None,
+        "timeout_ms": terms.step_timeout_ms,
     }

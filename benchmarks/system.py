@@ -23,6 +23,9 @@ from streams.devkit.supervisor import Command, Supervised, Supervisor
 ROOT = Path(__file__).parent.parent
 """Where `streams` and `benchmarks` are found."""
 READY_WITHIN_S = 60.0
+COMBINED = "combined"
+OURS = ("coordinator", "worker", COMBINED)
+"""Processes of planstream."""
 HANDLERS = ("benchmarks.handlers", "examples.wfcommons.handlers")
 
 
@@ -40,6 +43,8 @@ class Installation:
     broker: EmbeddedKafka | None
     """None when the broker is somebody else's."""
     logs: Path
+    combined: bool = False
+    """Whether coordinators and workers share processes."""
 
     def environment(self, **more: Any) -> dict[str, str]:
         """Gives processes the settings, and further ones."""
@@ -61,7 +66,7 @@ class System:
 
     def usages(self) -> dict[str, Usage]:
         """Measures all processes, this one as the driver."""
-        return usages(self._pids())
+        return usages(self.pids())
 
     def check(self) -> None:
         """Raises Died when one of the processes has ended."""
@@ -77,7 +82,8 @@ class System:
             f"{each.name} | {line}" for each in self.processes for line in each.tail
         )
 
-    def _pids(self) -> dict[str, int]:
+    def pids(self) -> dict[str, int]:
+        """Gives the ids of all processes, this one as the driver."""
         self.check()
         pids = {each.name: each.pid for each in self.processes}
         pids["broker"] = self.broker.pid if self.broker else None
@@ -87,13 +93,14 @@ class System:
 
 @asynccontextmanager
 async def installed(
-    broker: str | None, logs: Path | None = None, **more: Any
+    broker: str | None, logs: Path | None = None, *, combined: bool = False, **more: Any
 ) -> AsyncIterator[Installation]:
     """Makes topics, on a broker of its own if none is given.
 
     Args:
         broker: The address of a broker that is there already.
         logs: Where the processes' output goes; nowhere when None.
+        combined: Whether coordinators and workers are to share processes.
         **more: Settings; None is the default.
     """
     async with embedded_unless(broker) as embedded:
@@ -108,7 +115,7 @@ async def installed(
             await bootstrap.create(settings)
             await bootstrap.require(settings)
             logs = logs or Path(folder) / "logs"
-            yield Installation(settings, given, embedded, logs)
+            yield Installation(settings, given, embedded, logs, combined)
 
 
 @asynccontextmanager
@@ -136,10 +143,10 @@ async def serving(
     """Runs coordinators and workers, one of each unless more are wanted.
 
     Args:
-        installation: What they serve.
+        installation: What they serve, and whether they share processes.
         hear: Is given each line that they say.
-        coordinators: How many.
-        workers: How many.
+        coordinators: How many, or how many processes that are both.
+        workers: How many; as many as coordinators where these are both.
     """
     write = log_files(installation.logs)
 
@@ -151,8 +158,12 @@ async def serving(
     env = installation.environment()
     async with Supervisor(sink=sink, give_up_after=1) as supervisor:
         commands = (
-            *crew("coordinator", coordinators, env),
-            *crew("worker", workers, env, *handlers()),
+            crew(COMBINED, coordinators, env, *handlers())
+            if installation.combined
+            else [
+                *crew("coordinator", coordinators, env),
+                *crew("worker", workers, env, *handlers()),
+            ]
         )
         processes = tuple(supervisor.start(each) for each in commands)
         await supervisor.wait_ready(READY_WITHIN_S)

@@ -24,6 +24,8 @@ PACKAGES = ("agents", "schemas", "streams")
 BESIDE = (".ci", "benchmarks", "docs", "examples", "tests", "tools")
 """What else is run from a copy of the project."""
 NOT_COPIED = (".git", ".coverage")
+COMMIT = "COMMIT"
+"""A copy's file that names the commit it was made of, with a + when files differed."""
 
 MODULES = (
     "agents/core/actions.py",
@@ -149,7 +151,16 @@ def copy_compiled(root: Path, copy: Path) -> int:
         copy_project(root, copy)
         for library in libraries:
             shutil.copy2(Path(scratch) / library, copy / library)
+        (copy / COMMIT).write_text(_commit(root), encoding="utf-8")
     return len(libraries)
+
+
+def _commit(root: Path) -> str:
+    describe = ("describe", "--always", "--abbrev=12", "--exclude=*", "--dirty=+")
+    done = subprocess.run(
+        ("git", "-C", str(root), *describe), capture_output=True, text=True, check=False
+    )
+    return done.stdout.strip()
 
 
 def copy_project(root: Path, copy: Path) -> None:

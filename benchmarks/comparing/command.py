@@ -32,6 +32,9 @@ def compare(  # noqa: PLR0913 - the options are the interface
         list[int] | None, typer.Option(min=1, help="Plans in flight; repeatable.")
     ] = None,
     duration: Annotated[float, typer.Option(min=0.1, help="Seconds that count.")] = 5.0,
+    partitions: Annotated[
+        int | None, typer.Option(min=1, help="Default: the settings'.")
+    ] = None,
     settle: Annotated[
         float, typer.Option(min=0, help="Seconds of load before everything.")
     ] = 5.0,
@@ -48,6 +51,8 @@ def compare(  # noqa: PLR0913 - the options are the interface
         speed += ["--shape", each]
     for number in in_flight or [1, 1000]:
         speed += ["--in-flight", f"{number}"]
+    if partitions is not None:
+        speed += ["--partitions", f"{partitions}"]
     options = Options(base, candidate, rounds, speed)
 
     async def measure(say: Say) -> Shown:

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from benchmarks.system import OURS
+
 LESS_IS_BETTER = ("p50", "p99", "CPU")
 
 
@@ -69,7 +71,7 @@ def measures(report: Mapping[str, Any]) -> dict[str, float]:
         found[f"{name} plans/s"] = each["plans_per_s"]
         found[f"{name} p50 ms"] = each["latency_ms"]["p50"]
         found[f"{name} p99 ms"] = each["latency_ms"]["p99"]
-        for process in ("coordinator", "worker", "broker"):
+        for process in (*OURS, "broker"):
             if cost := each["processes"].get(process):
                 spent = cost["cpu_ms_per_step"]
                 found[f"{name} CPU ms a step, {process}"] = spent

@@ -64,7 +64,10 @@ def shown(report: Report) -> Shown:
         sections=[
             Section(
                 "Loads",
-                ("of", "capacity/s", "offered/s", "ended/s", "waited", "drained in s"),
+                (
+                    *("of", "capacity/s", "offered/s", "ended/s", "waited"),
+                    *("p99 at the end, s", "drained in s"),
+                ),
                 [_load(each) for each in overloads],
             ),
             Section(
@@ -96,7 +99,9 @@ def shown(report: Report) -> Shown:
 
 def _load(each: Overload) -> Row:
     numbers = (each.capacity, each.offered, each.rate, each.waiting)
-    return (each.name, *(f"{x:,.0f}" for x in numbers), f"{each.drained_s:,.1f}")
+    seconds = (each.longest_ms / 1000, each.drained_s)
+    counts = (f"{number:,.0f}" for number in numbers)
+    return (each.name, *counts, *(f"{span:,.1f}" for span in seconds))
 
 
 def _limits(each: Overload) -> list[Row]:

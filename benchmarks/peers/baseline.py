@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,17 +26,18 @@ class Baseline:
     scratch: Path
     quick: bool = False
 
-    async def measure(self, say: Say) -> dict[str, float]:
-        """Measures it once.
+    async def measure(self, say: Say) -> tuple[dict[str, float], Mapping[str, str]]:
+        """Measures it once; gives the versions, too.
 
         Raises:
             NothingMeasured: It is not to be had, or did not get to its end.
         """
         environment = await prepare(RESTATE, self.scratch, say)
         amount = QUICK if self.quick else AMOUNT
-        found = measures(await measure(environment, "run", amount))
-        say(f"  {found}")
-        return found
+        found = await measure(environment, "run", amount)
+        named = measures(found)
+        say(f"  {named}")
+        return named, found["versions"]
 
 
 def measures(found: Found) -> dict[str, float]:

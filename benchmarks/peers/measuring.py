@@ -6,7 +6,7 @@ import asyncio
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from benchmarks.figures import Latency
@@ -32,6 +32,28 @@ class Amount:
 
 
 LEAST_PLANS = 3
+RAMP = 0.2
+"""Part of a throughput run in which the number of plans in flight only begins."""
+
+
+@dataclass
+class Many:
+    """Plans side by side. All that was begun counts for latencies and CPU."""
+
+    asked_s: float
+    """For so long others took the place of those that ended."""
+    took: list[float] = field(default_factory=list)
+    ended: list[float] = field(default_factory=list)
+    """When each did, in seconds from the beginning."""
+    seconds: float = 0.0
+    """Until the last one had ended."""
+
+    @property
+    def plans_per_s(self) -> float:
+        """The rate while all are in flight: without the ramp, and the last plans."""
+        begin = RAMP * self.asked_s
+        full = sum(begin <= at < self.asked_s for at in self.ended)
+        return full / (self.asked_s - begin) or len(self.ended) / self.seconds
 
 
 async def measure(running: Running, amount: Amount) -> dict[str, Any]:
@@ -66,33 +88,33 @@ async def _throughput(
 ) -> dict[str, Any]:
     await _many(running, shape, in_flight, amount.warm_up_s)
     before = cpu_s(groups)
-    took, seconds = await _many(running, shape, in_flight, amount.throughput_s)
+    many = await _many(running, shape, in_flight, amount.throughput_s)
     spent = {name: s - before[name] for name, s in cpu_s(groups).items()}
-    return throughput(shape, in_flight, took, seconds, spent)
+    return throughput(shape, in_flight, many, spent)
 
 
 def throughput(
     shape: str,
     in_flight: int,
-    took: list[float],
-    seconds: float,
+    many: Many,
     spent: Mapping[str, float],
 ) -> dict[str, Any]:
     """Sums up a throughput run: rates, latencies, CPU by the step."""
-    plans, all_steps = len(took), len(took) * steps(shape)
+    plans, all_steps = len(many.took), len(many.took) * steps(shape)
+    rate = many.plans_per_s
     cores = os.cpu_count() or 1
     return {
         "in_flight": in_flight,
         "plans": plans,
-        "plans_per_s": round(plans / seconds, 2),
-        "steps_per_s": round(all_steps / seconds, 1),
-        "latency_ms": asdict(Latency.of(took)),
+        "plans_per_s": round(rate, 2),
+        "steps_per_s": round(rate * steps(shape), 1),
+        "latency_ms": asdict(Latency.of(many.took)),
         "cpu_ms_per_step": {
             name: round(1000 * cpu / all_steps, 4)
             for name, cpu in spent.items()
             if name != OTHERS
         },
-        "others_share": round(spent[OTHERS] / (seconds * cores), 3),
+        "others_share": round(spent[OTHERS] / (many.seconds * cores), 3),
     }
 
 
@@ -114,22 +136,18 @@ async def _one_at_a_time(
     return took
 
 
-async def _many(
-    running: Running, shape: str, in_flight: int, seconds: float
-) -> tuple[list[float], float]:
-    """Keeps so many plans in flight; gives their latencies, and the time to the last.
-
-    All that was begun counts, to its end: so the rate is never flattered by plans that
-    were under way, and the CPU is that of the plans counted.
-    """
+async def _many(running: Running, shape: str, in_flight: int, seconds: float) -> Many:
+    """Keeps so many plans in flight for so long, and waits for the last of them."""
     began = time.perf_counter()
-    took: list[float] = []
+    many = Many(asked_s=seconds)
 
     async def lane() -> None:
         while time.perf_counter() < began + seconds:
-            took.append(await _one(running, shape))
+            many.took.append(await _one(running, shape))
+            many.ended.append(time.perf_counter() - began)
 
     async with asyncio.TaskGroup() as lanes:
         for _ in range(in_flight):
             lanes.create_task(lane())
-    return took, time.perf_counter() - began
+    many.seconds = time.perf_counter() - began
+    return many

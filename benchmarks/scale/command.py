@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated
 
@@ -33,12 +34,23 @@ def scale(  # noqa: PLR0913 - the options are the interface
     partitions: Annotated[
         list[int] | None, typer.Option(min=1, help="Of each topic; repeatable.")
     ] = None,
+    combined: Annotated[
+        bool | None,
+        typer.Option(help="Coordinator and worker in one process; default: both ways."),
+    ] = None,
     in_flight: Annotated[
         int, typer.Option(min=1, help="Plans under full load.")
     ] = 1000,
     duration: Annotated[
         float, typer.Option(min=0.1, help="Seconds that count.")
     ] = PACE.duration_s,
+    pinned: Annotated[
+        bool,
+        typer.Option(
+            "--pinned",
+            help="Coordinators on the last core, everything else on the others.",
+        ),
+    ] = False,
     broker: Broker = None,
     json_file: JsonFile = None,
     markdown_file: MarkdownFile = None,
@@ -49,8 +61,9 @@ def scale(  # noqa: PLR0913 - the options are the interface
     Exits with 2 when some plan did not end in one success.
     """
     options = Options(
-        layouts(processes or (), partitions or ()),
+        layouts(processes or (), partitions or (), combined),
         in_flight,
+        pinned,
         replace(PACE, duration_s=duration),
         broker,
         logs,
@@ -63,13 +76,16 @@ def scale(  # noqa: PLR0913 - the options are the interface
 
 
 def layouts(
-    processes: list[int] | tuple[int, ...], partitions: list[int] | tuple[int, ...]
+    processes: Sequence[int], partitions: Sequence[int], combined: bool | None = None
 ) -> list[Layout]:
     """Lists the layouts that were asked for; the usual ones when none were."""
     usual = LAYOUTS
     some = processes or sorted({each.processes for each in usual})
     many = partitions or sorted({each.partitions for each in usual})
-    return [Layout(number, count) for count in many for number in some]
+    ways = (False, True) if combined is None else (combined,)
+    return [
+        Layout(number, count, way) for count in many for way in ways for number in some
+    ]
 
 
 def shown(report: Report) -> Shown:
@@ -77,7 +93,11 @@ def shown(report: Report) -> Shown:
     facts = report.machine
     return Shown(
         title="Scale",
-        facts=[*machine.lines(facts), report.options.pace.line()],
+        facts=[
+            *machine.lines(facts),
+            report.options.pace.line(),
+            *(["Coordinators have the last core"] if report.options.pinned else []),
+        ],
         sections=[
             Section(
                 "Layouts",
@@ -98,6 +118,7 @@ def shown(report: Report) -> Shown:
         document={
             "machine": dict(facts),
             "settings": dict(report.settings),
+            "pinned": report.options.pinned,
             "layouts": [each.to_dict() for each in report.measured],
         },
         verdict=verdict({}),
@@ -117,9 +138,11 @@ def _speed(each: Measured) -> Row:
 
 
 def _costs(each: Measured) -> Row:
-    return (each.layout.name, *(f"{each.cpu_ms(role):.3f}" for role in ROLES))
+    costs = [each.cpu_ms(role) for role in ROLES]
+    return (each.layout.name, *(f"{cost:.3f}" if cost else "–" for cost in costs))
 
 
 def _worth(each: Measured) -> Row:
     worth = steps_per_s_of_a_core(each)
-    return (each.layout.name, *(short(worth.get(role, 0.0)) for role in ROLES))
+    cells = (short(worth[role]) if role in worth else "–" for role in ROLES)
+    return (each.layout.name, *cells)

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.figures import Figures
+from benchmarks.system import OURS
 
-ROLES = ("coordinator", "worker", "broker", "driver")
+ROLES = (*OURS, "broker", "driver")
 
 
 @dataclass(frozen=True)
@@ -17,10 +18,14 @@ class Layout:
 
     processes: int
     partitions: int
+    combined: bool = False
+    """Whether each coordinator is in one process with a worker."""
 
     @property
     def name(self) -> str:
         """What reports call it."""
+        if self.combined:
+            return f"{self.processes} combined on {self.partitions}"
         return f"{self.processes} + {self.processes} on {self.partitions}"
 
 
@@ -50,6 +55,7 @@ class Measured:
         return {
             "processes": self.layout.processes,
             "partitions": self.layout.partitions,
+            "combined": self.layout.combined,
             "cpu_ms_per_step": {role: round(self.cpu_ms(role), 4) for role in ROLES},
             "full": self.full.to_dict(),
             "alone": self.alone.to_dict(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,15 +11,19 @@ from typing import Any
 from benchmarks import machine
 from benchmarks import run as closed_loop
 from benchmarks.presenting import NothingMeasured, Say
+from benchmarks.processes import family
 from benchmarks.report import verdict
-from benchmarks.scale.figures import Layout, Measured
+from benchmarks.scale.figures import Layout, Measured, role_of
 from benchmarks.scenarios import Pace, Scenario
 from benchmarks.shapes import chain
 from benchmarks.system import System, installed, serving
 
 SHAPE = chain(3)
 LAYOUTS = tuple(
-    Layout(processes, partitions) for partitions in (8, 32) for processes in (1, 2, 4)
+    Layout(processes, partitions, combined)
+    for partitions in (8, 32)
+    for combined in (False, True)
+    for processes in (1, 2, 4)
 )
 PACE = Pace(settle_s=8, warm_up_s=3, duration_s=10)
 
@@ -29,6 +34,8 @@ class Options:
 
     layouts: Sequence[Layout] = LAYOUTS
     in_flight: int = 1000
+    pinned: bool = False
+    """Whether coordinators have the last core, and all else the others."""
     pace: Pace = PACE
     broker: str | None = None
     logs: Path | None = None
@@ -58,6 +65,7 @@ async def run(options: Options, say: Say) -> Report:
             installed(
                 options.broker,
                 options.logs,
+                combined=layout.combined,
                 partitions=layout.partitions,
             ) as installation,
             serving(
@@ -65,10 +73,28 @@ async def run(options: Options, say: Say) -> Report:
             ) as system,
         ):
             say(layout.name)
+            if options.pinned:
+                pin(system.pids())
             found.append(await _measure(system, layout, options, say))
             settings = closed_loop.reported(system.settings)
         say(f"{found[-1].cores:.2f} cores in use")
     return Report(options, facts, settings, found)
+
+
+def pin(pids: Mapping[str, int]) -> None:
+    """Gives coordinators the last core, and everything else the ones before it.
+
+    Raises:
+        NothingMeasured: There is one core only.
+    """
+    *others, last = sorted(os.sched_getaffinity(0))
+    if not others:
+        raise NothingMeasured("one core cannot be shared out")
+    for name, pid in pids.items():
+        cores = [last] if role_of(name) == "coordinator" else others
+        for process in family([pid]):
+            for thread in process.threads():
+                os.sched_setaffinity(thread.id, cores)
 
 
 async def _measure(

@@ -11,6 +11,7 @@ import typer
 from benchmarks.peers.baseline import SETTLE_S, Baseline
 from benchmarks.presenting import (
     Broker,
+    Combined,
     Files,
     JsonFile,
     Logs,
@@ -65,6 +66,7 @@ def everything(  # noqa: PLR0913 - the options are the interface
     peers: Annotated[
         Path, typer.Option(help="Where other engines are installed.")
     ] = Path(".cache/peers"),
+    combined: Combined = False,
     broker: Broker = None,
     json_file: JsonFile = None,
     markdown_file: MarkdownFile = None,
@@ -91,6 +93,7 @@ def everything(  # noqa: PLR0913 - the options are the interface
         parts=parts,
         baseline=Baseline(peers, quick=quick) if "restate" in parts else None,
         partitions=partitions,
+        combined=combined,
         broker=broker,
         logs=logs,
     )

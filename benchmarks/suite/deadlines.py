@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from benchmarks import backlog
 from benchmarks.figures import percentile
 from benchmarks.presenting import NothingMeasured
 from benchmarks.shapes import chain
-from benchmarks.submissions import Submission, Template, Terms
+from benchmarks.submissions import Submission, Template
 from benchmarks.suite.session import Session
 
 SHAPE = chain(3)
@@ -54,7 +55,7 @@ def plans(count: int, now_ms: int) -> list[tuple[Submission, int]]:
     for number in range(kinds):
         after_ms = int(1000 * (FIRST_AFTER_S + SPREAD_S * number / kinds))
         # A deadline that leaves a plan less than its timeout is not admitted.
-        terms = Terms(backlog.ACTION, timeout_ms=after_ms, lifetime_ms=after_ms)
+        terms = replace(backlog.TERMS, timeout_ms=after_ms, lifetime_ms=after_ms)
         template = Template.of(SHAPE, now_ms, terms=terms)
         due_ms = now_ms + after_ms
         made += [(template.make(), due_ms) for _ in range(number, count, kinds)]

@@ -29,7 +29,8 @@ def shown(options: Options, facts: Mapping[str, Any], found: Found) -> Shown:
         facts=[
             f"Command: `{options.command}`",
             *machine.lines(facts),
-            settings_line(found.settings),
+            *(settings_line(each, part) for part, each in found.settings.items()),
+            *_versions(found.versions),
             f"{scale.rounds} rounds",
             scale.pace.line(),
         ],
@@ -47,7 +48,8 @@ def shown(options: Options, facts: Mapping[str, Any], found: Found) -> Shown:
         document={
             "command": options.command,
             "machine": dict(facts),
-            "settings": dict(found.settings),
+            "settings": {part: dict(each) for part, each in found.settings.items()},
+            "versions": dict(found.versions),
             "scale": asdict(scale),
             "targets": [each.to_dict() for each in judgements],
             "measures": dict(found.measures),
@@ -60,6 +62,11 @@ def shown(options: Options, facts: Mapping[str, Any], found: Found) -> Shown:
         is_good=not found.problems,
         pictures={PLOT: plot} if curve else {},
     )
+
+
+def _versions(versions: Mapping[str, str]) -> list[str]:
+    told = ", ".join(f"{name} {each}" for name, each in versions.items())
+    return [f"Compared with: {told}"] if told else []
 
 
 def curve_of(figures: Sequence[Figures]) -> list[Point]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from benchmarks.presenting import NothingMeasured, Say
 from benchmarks.run import reported
 from benchmarks.suite import deadlines, open_plans, recorded, sleeper, speed
 from benchmarks.suite.session import Scale, Session, session
-from benchmarks.system import Died, Installation, installed
+from benchmarks.system import Died, installed
 from streams.devkit.supervisor import NotReady
 
 PARTS = ("speed", "restate", "deadlines", "recorded", "sleeper", "open")
@@ -36,6 +37,8 @@ class Options:
     """Restate, if it is to be measured beside planstream."""
     partitions: int | None = None
     """Of each topic; as the settings say when None."""
+    combined: bool = False
+    """Whether coordinator and worker are one process."""
     broker: str | None = None
     logs: Path | None = None
 
@@ -50,7 +53,10 @@ class Found:
     figures: list[tuple[str, Figures]] = field(default_factory=list)
     """The closed loops, each with the part that it belongs to."""
     problems: Counter[str] = field(default_factory=Counter)
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    settings: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Of the systems that were measured; one has many plans in flight."""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    """What Restate was made of."""
 
     def add(self, measures: Mapping[str, float]) -> None:
         """Takes the measures of a round."""
@@ -82,11 +88,15 @@ async def _round(
     options: Options, parts: Collection[str], found: Found, say: Say
 ) -> None:
     broker, logs, scale = options.broker, options.logs, options.scale
-    usual = {"routes": ROUTES, "partitions": options.partitions}
+    usual: dict[str, Any] = {
+        "combined": options.combined,
+        "routes": ROUTES,
+        "partitions": options.partitions,
+    }
     short = [part for part in parts if part not in ("open", "restate")]
     if short:
         async with installed(broker, logs, **usual) as installation:
-            found.settings = reported(installation.settings)
+            found.settings["usual"] = reported(installation.settings)
             async with session(installation, scale, say) as running:
                 for part in short:
                     await _guarded(part, _measure(running, part, found), found, say)
@@ -94,9 +104,15 @@ async def _round(
                 found.problems += running.load.tracker.problems
     if "open" in parts:
         limit = 2 * scale.open_plans
-        more = {"max_plans_in_flight": limit}
-        async with installed(broker, logs, **usual, **more) as installation:
-            await _guarded("open", _open(installation, scale, found, say), found, say)
+        usual["max_plans_in_flight"] = limit
+        async with AsyncExitStack() as both:
+            there = installed(broker, logs and logs / "many", **usual)
+            many = await both.enter_async_context(there)
+            beside = installed(many.settings.broker, logs and logs / "few", **usual)
+            few = replace(await both.enter_async_context(beside), broker=many.broker)
+            found.settings["open"] = reported(many.settings)
+            measuring = _open(open_plans.Beside(few, many), scale, found, say)
+            await _guarded("open", measuring, found, say)
 
 
 async def _guarded(part: str, measuring: Any, found: Found, say: Say) -> None:
@@ -123,12 +139,13 @@ async def _measure(running: Session, part: str, found: Found) -> None:
 
 
 async def _baseline(baseline: Baseline, found: Found, say: Say) -> None:
-    found.add(await baseline.measure(say))
+    measures, found.versions = await baseline.measure(say)
+    found.add(measures)
 
 
 async def _open(
-    installation: Installation, scale: Scale, found: Found, say: Say
+    beside: open_plans.Beside, scale: Scale, found: Found, say: Say
 ) -> None:
-    measures, figures = await open_plans.measure(installation, scale, say)
+    measures, figures = await open_plans.measure(beside, scale, say)
     found.add(measures)
     found.add_figures("open", figures)

@@ -8,6 +8,7 @@ from benchmarks.figures import Figures
 from benchmarks.scenarios import Scenario, unloaded_last
 from benchmarks.shapes import chain, fan
 from benchmarks.suite.session import Session
+from benchmarks.system import OURS
 
 CURVE = (1, 3, 10, 30, 100, 300, 1000)
 """Plans in flight of the plot of latency against throughput."""
@@ -40,6 +41,6 @@ def measures(figures: Iterable[Figures]) -> dict[str, float]:
         found[f"{name} p50"] = each.latency_ms.p50
         found[f"{name} p99"] = each.latency_ms.p99
         if name == "chain-3 × 1000":
-            costs = [each.processes[role] for role in ("coordinator", "worker")]
+            costs = [each.processes[role] for role in OURS if role in each.processes]
             found["cpu a step"] = sum(cost.cpu_ms_per_step for cost in costs)
     return found

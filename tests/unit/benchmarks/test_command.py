@@ -24,6 +24,7 @@ MACHINE = {
     "compiled": False,
     "load_average": [0.0, 0.0, 0.0],
     "packages": {},
+    "kafka": "4",
     "commit": None,
 }
 

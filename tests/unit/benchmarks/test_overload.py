@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from benchmarks.figures import Latency
 from benchmarks.machine import facts
 from benchmarks.overload.command import shown
 from benchmarks.overload.figures import Overload, Sample
@@ -18,10 +19,16 @@ def samples(*memory: float, rate: float = 950.0) -> list[Sample]:
             at_s=10.0 * number,
             plans_per_s=rate,
             waiting=1000 * number,
+            latency_ms=Latency(*([400.0 * number] * 4)),
             rss_mb={"coordinator": each, "worker": 90.0},
         )
         for number, each in enumerate(memory, start=1)
     ]
+
+
+def late(those: list[Sample]) -> list[Sample]:
+    """Plans overtake others: the last ones wait longer than the queue takes."""
+    return [*those[:-1], replace(those[-1], latency_ms=Latency(1.0, 2.0, 6100, 7000))]
 
 
 FLAT = (100.0, 110.0, 120.0, 120.0, 121.0, 120.0)
@@ -49,6 +56,7 @@ def test_an_overload_is_bearable() -> None:
     [
         ("rate", replace(BEARABLE, samples=samples(*FLAT, rate=700.0))),
         ("growth", replace(BEARABLE, samples=samples(100, 110, 120, 150, 170, 190))),
+        ("wait", replace(BEARABLE, samples=late(samples(*FLAT)))),
         ("drain", replace(BEARABLE, drained_s=12.0)),
         ("afterwards", replace(BEARABLE, after_ms=16.0)),
     ],

@@ -29,6 +29,7 @@ MACHINE = {
     "compiled": False,
     "load_average": [0.0, 0.5, 1.0],
     "packages": {"aiokafka": "1"},
+    "kafka": "4",
     "commit": "abc",
 }
 

@@ -43,7 +43,8 @@ def test_a_core_is_worth_so_many_steps() -> None:
 def test_layouts_are_chosen() -> None:
     """Each number of processes on each number of partitions."""
     assert layouts((), ()) == list(LAYOUTS)
-    assert layouts([2], [4, 16]) == [Layout(2, 4), Layout(2, 16)]
+    assert layouts([2], [4, 16], combined=False) == [Layout(2, 4), Layout(2, 16)]
+    assert layouts([2], [4]) == [Layout(2, 4), Layout(2, 4, combined=True)]
 
 
 def test_a_crew_has_names_of_its_own() -> None:
@@ -59,6 +60,6 @@ def test_a_crew_has_names_of_its_own() -> None:
 def test_a_report_has_a_row_for_each_layout() -> None:
     """In every table, and in the document."""
     report = shown(Report(Options([MEASURED.layout]), facts(), {}, [MEASURED]))
-    assert "| 2 + 2 on 8 | 0.100 | 0.050 | 0.020 | 0.010 |" in report.markdown()
+    assert "| 2 + 2 on 8 | 0.100 | 0.050 | – | 0.020 | 0.010 |" in report.markdown()
     (document,) = report.document["layouts"]
     assert document["cpu_ms_per_step"]["coordinator"] == 0.1

@@ -29,6 +29,7 @@ MACHINE = {
     "python": "3.11",
     "compiled": False,
     "packages": {},
+    "kafka": "4",
     "commit": "abc",
 }
 
