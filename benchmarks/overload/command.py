@@ -58,7 +58,7 @@ def shown(report: Report) -> Shown:
         title="Overload",
         facts=[
             *machine.lines(report.machine),
-            settings_line(report.settings),
+            *(settings_line(each, kind) for kind, each in report.settings.items()),
             f"{options.factor:g} times the capacity for {options.seconds:g} s",
         ],
         sections=[
@@ -86,7 +86,7 @@ def shown(report: Report) -> Shown:
         ],
         document={
             "machine": dict(report.machine),
-            "settings": dict(report.settings),
+            "settings": {kind: dict(each) for kind, each in report.settings.items()},
             "seconds": options.seconds,
             "factor": options.factor,
             "overloads": [each.to_dict() for each in overloads],

@@ -76,7 +76,8 @@ class Report:
 
     options: Options
     machine: Mapping[str, Any]
-    settings: Mapping[str, Any]
+    settings: Mapping[str, Mapping[str, Any]]
+    """Of each kind's system."""
     overloads: list[Overload]
 
 
@@ -88,7 +89,7 @@ async def run(options: Options, say: Say) -> Report:
     """
     facts = machine.facts()
     overloads: list[Overload] = []
-    settings: dict[str, Any] = {}
+    settings: dict[str, Mapping[str, Any]] = {}
     for name in options.kinds:
         kind = KINDS[name]
         async with (
@@ -102,7 +103,7 @@ async def run(options: Options, say: Say) -> Report:
             Client.connected(system.settings) as client,
         ):
             overloads.append(await _overload(system, client, kind, options, say))
-            settings = reported(system.settings) | settings
+            settings[name] = reported(system.settings)
     return Report(options, facts, settings, overloads)
 
 
