@@ -78,6 +78,10 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+def _nobody(_: object) -> None:
+    """Knows no attempt before there is one."""
+
+
 def _nothing() -> None:
     """Nobody wants to know."""
 
@@ -146,6 +150,7 @@ class StepEngine:
         self._registry = {**registry, **built_in}
         self._settings = settings
         self._tell_fatal = fatal
+        self._name_of: Callable[[object], str | None] = _nobody
         self._has_failed = False
         self._clock = clock
         self._reporter = Reporter(sink, worker, clock, self._fatal, submit)
@@ -191,6 +196,7 @@ class StepEngine:
             max_warnings=settings.max_warnings,
         )
         self._running = Running(conditions, self._requeue, self._leaked)
+        self._name_of = self._running.name_of
         self._watchdog = Watchdog(
             self._loop,
             settings.blocked_warn,
@@ -257,8 +263,8 @@ class StepEngine:
             after.add_done_callback(partial(self._settle_if_done, ticket))
 
     def name_of(self, task: object) -> str | None:
-        """Whose attempt a task makes; may be asked by another thread."""
-        return self._running.name_of(task)
+        """Whose attempt a task makes; may be asked by another thread, at any time."""
+        return self._name_of(task)
 
     def room(self) -> int:
         """How many more requests are welcome; `on_room` tells when 0 is over."""

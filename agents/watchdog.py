@@ -95,14 +95,18 @@ class Watchdog:
 
     def _watch(self) -> None:
         silence = Silence(self._period, time.monotonic())
-        while not self._stopped.wait(self._period):
-            self._arm()
-            before, silent = silence.measure(self._beats, time.monotonic())
-            if before < self._warn_after <= silent:
-                log.warning("%s\n%s", self._finding(silent), self._stack())
-            if before < self._limit <= silent:
-                self._fatal(self._finding(silent))
-        self._disarm()
+        try:
+            while not self._stopped.wait(self._period):
+                self._arm()
+                self._look(*silence.measure(self._beats, time.monotonic()))
+        finally:
+            self._disarm()
+
+    def _look(self, before: float, silent: float) -> None:
+        if before < self._warn_after <= silent:
+            log.warning("%s\n%s", self._finding(silent), self._stack())
+        if before < self._limit <= silent:
+            self._fatal(self._finding(silent))
 
     def _finding(self, silent: float) -> str:
         task = asyncio.current_task(self._loop)

@@ -35,7 +35,7 @@ from streams.topics import Topic, Topics
 
 COORDINATOR, WORKER, ERROR_HANDLER = "coordinator", "worker", "error-handler"
 COMBINED = "combined"
-LAST_MS = 3000
+LAST_MS = 2000
 """What a coordinator needs to stop."""
 NEVER_S = 10 * 365 * 86_400.0
 

@@ -157,9 +157,12 @@ def copy_compiled(root: Path, copy: Path) -> int:
 
 def _commit(root: Path) -> str:
     describe = ("describe", "--always", "--abbrev=12", "--exclude=*", "--dirty=+")
-    done = subprocess.run(
-        ("git", "-C", str(root), *describe), capture_output=True, text=True, check=False
-    )
+    try:
+        done = subprocess.run(
+            ("git", *describe), cwd=root, capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
     return done.stdout.strip()
 
 

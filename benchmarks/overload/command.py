@@ -27,7 +27,7 @@ from benchmarks.tables import Row, Section
 def overload(
     *,
     seconds: Annotated[float, typer.Option(min=3, help="How long.")] = 300.0,
-    factor: Annotated[float, typer.Option(min=1, help="Times the capacity.")] = 2.0,
+    factor: Annotated[float, typer.Option(min=1.5, help="Times the capacity.")] = 2.0,
     kind: Annotated[
         list[str] | None, typer.Option(help=f"One of {', '.join(KINDS)}; repeatable.")
     ] = None,

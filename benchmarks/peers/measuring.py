@@ -35,11 +35,15 @@ LEAST_PLANS = 3
 RAMP = 0.2
 """Part of a throughput run in which the number of plans in flight only begins."""
 
+TURNS = 5
+"""Plans that must have ended in each place for that to make no difference."""
+
 
 @dataclass
 class Many:
     """Plans side by side. All that was begun counts for latencies and CPU."""
 
+    in_flight: int
     asked_s: float
     """For so long others took the place of those that ended."""
     took: list[float] = field(default_factory=list)
@@ -50,10 +54,15 @@ class Many:
 
     @property
     def plans_per_s(self) -> float:
-        """The rate while all are in flight: without the ramp, and the last plans."""
+        """The rate while all are in flight: without the ramp, and the last plans.
+
+        Where few plans take another's place, that of the whole run.
+        """
         begin = RAMP * self.asked_s
         full = sum(begin <= at < self.asked_s for at in self.ended)
-        return full / (self.asked_s - begin) or len(self.ended) / self.seconds
+        if full < TURNS * self.in_flight:
+            return len(self.ended) / self.seconds
+        return full / (self.asked_s - begin)
 
 
 async def measure(running: Running, amount: Amount) -> dict[str, Any]:
@@ -139,7 +148,7 @@ async def _one_at_a_time(
 async def _many(running: Running, shape: str, in_flight: int, seconds: float) -> Many:
     """Keeps so many plans in flight for so long, and waits for the last of them."""
     began = time.perf_counter()
-    many = Many(asked_s=seconds)
+    many = Many(in_flight, seconds)
 
     async def lane() -> None:
         while time.perf_counter() < began + seconds:

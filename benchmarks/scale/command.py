@@ -60,8 +60,10 @@ def scale(  # noqa: PLR0913 - the options are the interface
 
     Exits with 2 when some plan did not end in one success.
     """
+    if pinned and combined:
+        raise typer.BadParameter("--pinned tells coordinators and workers apart")
     options = Options(
-        layouts(processes or (), partitions or (), combined),
+        layouts(processes or (), partitions or (), False if pinned else combined),
         in_flight,
         pinned,
         replace(PACE, duration_s=duration),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,16 +74,18 @@ async def run(options: Options, say: Say) -> Report:
             ) as system,
         ):
             say(layout.name)
-            if options.pinned:
-                pin(system.pids())
-            found.append(await _measure(system, layout, options, say))
+            with pinned(system.pids()) if options.pinned else nullcontext():
+                found.append(await _measure(system, layout, options, say))
             settings = closed_loop.reported(system.settings)
         say(f"{found[-1].cores:.2f} cores in use")
     return Report(options, facts, settings, found)
 
 
-def pin(pids: Mapping[str, int]) -> None:
+@contextmanager
+def pinned(pids: Mapping[str, int]) -> Iterator[None]:
     """Gives coordinators the last core, and everything else the ones before it.
+
+    This process has all of them again afterwards.
 
     Raises:
         NothingMeasured: There is one core only.
@@ -91,9 +94,18 @@ def pin(pids: Mapping[str, int]) -> None:
     if not others:
         raise NothingMeasured("one core cannot be shared out")
     for name, pid in pids.items():
-        cores = [last] if role_of(name) == "coordinator" else others
-        for process in family([pid]):
-            for thread in process.threads():
+        _pin(pid, [last] if role_of(name) == "coordinator" else others)
+    try:
+        yield
+    finally:
+        _pin(os.getpid(), [*others, last])
+
+
+def _pin(pid: int, cores: list[int]) -> None:
+    """Binds all threads there are; those that come inherit it."""
+    for process in family([pid]):
+        for thread in process.threads():
+            with suppress(ProcessLookupError):  # it has just ended
                 os.sched_setaffinity(thread.id, cores)
 
 

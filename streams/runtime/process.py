@@ -57,22 +57,35 @@ class Process(faust.Worker):
         )
         self.spinner = None  # it would write cursor codes to stdout
         self._hosted = (app, *others)
+        self._timer: threading.Timer | None = None
 
     async def on_stop(self) -> None:
-        """Stop the apps in Faust's order; it would wait until each has left, too."""
-        await stop_in_turn(self._hosted)
+        """Stop the apps in Faust's order; it would wait until each has left, too.
+
+        After a crash all at once: no part goes on without the others.
+        """
+        self._limit_stop()
+        if self.crashed:
+            await asyncio.gather(*(stop_in_turn([app]) for app in self._hosted))
+        else:
+            await stop_in_turn(self._hosted)
 
     def _schedule_shutdown(self, signum: signal.Signals) -> None:
         if self._signal_stop_time:
             logging.getLogger("planstream").warning("second signal: stopping at once")
             os._exit(128 + signum)
+        self._limit_stop()
+        super()._schedule_shutdown(signum)
+
+    def _limit_stop(self) -> None:
+        if self._timer is not None:
+            return
         limits_ms = [app.planstream.shutdown_timeout_ms for app in self._hosted]
         limit_s = max(limits_ms) / 1000
         # A thread's: whatever waits for a broker, or holds the loop, ends in time.
-        timer = threading.Timer(limit_s, self._leave, [limit_s])
-        timer.daemon = True
-        timer.start()
-        super()._schedule_shutdown(signum)
+        self._timer = threading.Timer(limit_s, self._leave, [limit_s])
+        self._timer.daemon = True
+        self._timer.start()
 
     def _leave(self, limit_s: float) -> None:
         """End a stop that takes too long; all is well if nothing was left to do."""
@@ -82,7 +95,7 @@ class Process(faust.Worker):
             die(f"the shutdown took longer than {limit_s:.0f} s")
         logging.getLogger("planstream").warning("left without telling the broker")
         logging.shutdown()
-        os._exit(0)
+        os._exit(1 if self.crashed else 0)
 
     def on_worker_shutdown(self) -> None:
         """Stock shows the terminal's cursor again, which we have not hidden."""

@@ -57,19 +57,22 @@ def test_a_wrong_result_ends_the_measuring() -> None:
 
 
 def test_cpu_is_shared_out_to_the_steps_and_others_to_the_machine() -> None:
-    """10 fans of 12 steps, of which 8 ended while 5 were in flight."""
+    """10 fans of 12 steps, of which 8 ended while one was in flight."""
     spent = {"engine": 0.24, "others": 0.0}
     ended = [0.1, *([1.0] * 8), 2.5]
-    many = Many(asked_s=2.0, took=[0.1] * 10, ended=ended, seconds=2.5)
-    found = throughput("fan-10", 5, many, spent)
+    many = Many(1, asked_s=2.0, took=[0.1] * 10, ended=ended, seconds=2.5)
+    found = throughput("fan-10", 1, many, spent)
     assert (found["plans_per_s"], found["steps_per_s"]) == (5.0, 60.0)
     assert found["cpu_ms_per_step"] == {"engine": 2.0}
     assert found["others_share"] == 0.0
 
 
-def test_an_engine_that_ends_nothing_in_time_has_a_rate_all_the_same() -> None:
-    """That of the whole run, to the end of its last plan."""
-    assert Many(asked_s=2.0, took=[8.0], ended=[8.0], seconds=8.0).plans_per_s == 0.125
+def test_a_slow_engine_has_the_rate_of_its_whole_run() -> None:
+    """To the end of its last plan: few of them ended in time, or none."""
+    slow = Many(1, asked_s=2.0, took=[8.0], ended=[8.0], seconds=8.0)
+    assert slow.plans_per_s == 0.125
+    waves = Many(2, 2.0, took=[1.9] * 2, ended=[1.9] * 2, seconds=2.0)
+    assert waves.plans_per_s == 1.0
 
 
 @pytest.mark.parametrize("shape", ["chain-3", "fan-10", "chain-100", "fan-1000"])

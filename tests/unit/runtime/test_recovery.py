@@ -50,9 +50,9 @@ def test_the_parts_of_a_combined_process_are_told_apart() -> None:
     ids = [part.instance_id("any", "0") for part in (coordinator, worker)]
     assert ids == ["pod-3-coordinator", "pod-3-worker"]
     assert coordinator.shutdown_timeout_ms == 20_000
-    assert worker.shutdown_timeout_ms == 17_000
-    short = Settings(shutdown_timeout_ms=4_000)
-    assert apps._part(short, apps.WORKER).shutdown_timeout_ms == 2_000
+    assert worker.shutdown_timeout_ms == 18_000
+    short = Settings(shutdown_timeout_ms=3_000)
+    assert apps._part(short, apps.WORKER).shutdown_timeout_ms == 1_500
     assert apps._part(short, apps.WORKER).group_instance_id is None
 
 
