@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 from schemas.results import Status
 from streams.client import PlanClient
 from tests.integration.invariants import lag, order_broken, results_of, rows_left
-from tests.integration.system import System, eventually
+from tests.integration.system import Member, System, eventually
 
 HANDLERS = "tests.integration.handlers"
 ENVIRONMENT = {"where": "here"}
@@ -102,3 +104,47 @@ async def check(system: System, submitted: dict[str, dict[str, Any]]) -> None:
         for step in each["steps"]
     }
     assert not await order_broken(system, needed)
+
+
+async def survive(
+    system: System, faults: Callable[[], Awaitable[None]], count: int, seconds: float
+) -> None:
+    """Submit under faults, then check that each plan ended once, and rightly."""
+    async with system.client(results=False) as client:
+        load = asyncio.create_task(submit_slowly(client, mixed(count), seconds))
+        await faults()
+        submitted = await load
+    await eventually(
+        lambda: results_of(system),
+        lambda seen: seen.results.keys() >= submitted.keys(),
+        timeout=60,
+    )
+    await check(system, submitted)
+
+
+def single(action: str, payload: dict[str, Any]) -> dict[str, Any]:
+    return plan([(ids(1)[0], action, payload, [])])
+
+
+async def submitted(system: System, what: dict[str, Any]) -> str:
+    async with system.client(results=False) as client:
+        return str((await client.submit(what, ENVIRONMENT)).plan_id)
+
+
+def said(path: Path) -> str:
+    return path.read_text() if path.exists() else ""
+
+
+async def ended(system: System, plan_id: str) -> Status:
+    seen = await eventually(
+        lambda: results_of(system), lambda seen: plan_id in seen.results
+    )
+    assert not seen.repeats
+    return seen.results[plan_id].status
+
+
+async def stopped_in_s(member: Member, code: int) -> float:
+    """Tell it to stop, and see how it ends."""
+    since = time.monotonic()
+    assert await member.stop() == code, member.log.read_text()[-4000:]
+    return time.monotonic() - since

@@ -4,28 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from collections.abc import Awaitable, Callable
 from http.client import HTTPConnection
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from schemas.results import Status
 from streams.devkit.kafka import EmbeddedKafka
 from streams.devkit.ports import free_ports
-from tests.integration.invariants import results_of
 from tests.integration.survival import (
-    ENVIRONMENT,
     HANDLERS,
-    check,
-    ids,
-    mixed,
-    plan,
-    submit_slowly,
+    ended,
+    said,
+    single,
+    stopped_in_s,
+    submitted,
+    survive,
 )
-from tests.integration.system import READY_S, Member, System, eventually
+from tests.integration.system import READY_S, System, eventually
 
 pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(180)]
 
@@ -60,25 +57,13 @@ def without_port(system: System) -> System:
     return system
 
 
-def survive(
+def under_fire(
     system: System, processes: int, faults: Callable[[], Awaitable[None]]
 ) -> None:
-    """Submit under faults, then check that each plan ended once, and rightly."""
-
     async def scenario() -> None:
         await system.start_combined(HANDLERS, processes)
         try:
-            async with system.client(results=False) as client:
-                plans = mixed(80)
-                load = asyncio.create_task(submit_slowly(client, plans, 6))
-                await faults()
-                submitted = await load
-            await eventually(
-                lambda: results_of(system),
-                lambda seen: seen.results.keys() >= submitted.keys(),
-                timeout=60,
-            )
-            await check(system, submitted)
+            await survive(system, faults, count=80, seconds=6)
         finally:
             await system.stop()
 
@@ -95,7 +80,7 @@ def test_a_combined_process_that_is_killed_loses_and_repeats_nothing(
             await asyncio.sleep(2)
             await system.members[0].restart()
 
-    survive(system, 1, faults)
+    under_fire(system, 1, faults)
 
 
 def test_one_of_two_combined_processes_takes_over(system: System) -> None:
@@ -105,26 +90,11 @@ def test_one_of_two_combined_processes_takes_over(system: System) -> None:
         await asyncio.sleep(3)
         await system.members[0].kill()
 
-    survive(without_port(system), 2, faults)
-
-
-def said(path: Path) -> str:
-    return path.read_text() if path.exists() else ""
-
-
-async def submitted(system: System, action: str, payload: dict[str, Any]) -> str:
-    """The id of a plan of one step."""
-    what = plan([(ids(1)[0], action, payload, [])])
-    async with system.client(results=False) as client:
-        return str((await client.submit(what, ENVIRONMENT)).plan_id)
+    under_fire(without_port(system), 2, faults)
 
 
 async def succeeded(system: System, plan_id: str) -> None:
-    seen = await eventually(
-        lambda: results_of(system), lambda seen: plan_id in seen.results
-    )
-    assert not seen.repeats
-    assert seen.results[plan_id].status is Status.SUCCESS
+    assert await ended(system, plan_id) is Status.SUCCESS
 
 
 @pytest.mark.parametrize(
@@ -143,10 +113,12 @@ def test_a_combined_process_finishes_what_ends_in_time(
     async def scenario() -> None:
         await system.start_combined(HANDLERS)
         try:
-            plan_id = await submitted(system, "tally", {"told": str(told), "ms": ms})
+            plan_id = await submitted(
+                system, single("tally", {"told": str(told), "ms": ms})
+            )
             await eventually(lambda: asyncio.to_thread(said, told), bool)
             (member,) = system.members
-            assert await stopped_in_s(member) < LIMIT_MS / 1000 + MARGIN_S
+            assert await stopped_in_s(member, 0) < LIMIT_MS / 1000 + MARGIN_S
             await member.start()
             await succeeded(system, plan_id)
         finally:
@@ -154,12 +126,6 @@ def test_a_combined_process_finishes_what_ends_in_time(
 
     asyncio.run(scenario())
     assert told.read_text().split() == runs
-
-
-async def stopped_in_s(member: Member) -> float:
-    since = time.monotonic()
-    assert await member.stop() == 0, member.log.read_text()[-4000:]
-    return time.monotonic() - since
 
 
 def test_a_combined_process_stops_while_a_part_has_not_begun(system: System) -> None:
@@ -172,7 +138,7 @@ def test_a_combined_process_stops_while_a_part_has_not_begun(system: System) -> 
         async with asyncio.timeout(READY_S):
             while "generation 1: taking over" not in member.log.read_text():
                 await asyncio.sleep(0.005)
-        assert await stopped_in_s(member) < LIMIT_MS / 1000 + MARGIN_S
+        assert await stopped_in_s(member, 0) < LIMIT_MS / 1000 + MARGIN_S
         assert not member.is_ready
 
     asyncio.run(scenario())
@@ -184,7 +150,7 @@ def test_a_combined_process_reports_as_one(system: System) -> None:
     async def scenario() -> None:
         await system.start_combined(HANDLERS)
         try:
-            await succeeded(system, await submitted(system, "echo", {}))
+            await succeeded(system, await submitted(system, single("echo", {})))
             _, told = await eventually(
                 lambda: asyncio.to_thread(ask, system, "/ready"),
                 lambda answer: answer[0] == 200,
@@ -214,7 +180,9 @@ def test_a_handler_that_blocks_the_loop_is_named_once(system: System) -> None:
     async def scenario() -> None:
         await system.start_combined(HANDLERS)
         try:
-            await succeeded(system, await submitted(system, "freeze", {"ms": 2500}))
+            await succeeded(
+                system, await submitted(system, single("freeze", {"ms": 2500}))
+            )
         finally:
             assert not any(await system.stop())
 

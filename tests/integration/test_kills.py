@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -12,17 +12,14 @@ import pytest
 from schemas.results import Status
 from streams.devkit.kafka import EmbeddedKafka
 from tests.conftest import Broker
-from tests.integration.invariants import results_of
 from tests.integration.survival import (
     ENVIRONMENT,
     HANDLERS,
-    check,
     ids,
-    mixed,
     plan,
-    submit_slowly,
+    survive,
 )
-from tests.integration.system import System, eventually
+from tests.integration.system import System
 
 
 @asynccontextmanager
@@ -35,22 +32,6 @@ async def running(
         yield system
     finally:
         await system.stop()
-
-
-async def survive(
-    system: System, faults: Callable[[], Awaitable[None]], count: int, seconds: float
-) -> None:
-    """Submit under faults, then check that each plan ended once, and rightly."""
-    async with system.client(results=False) as client:
-        load = asyncio.create_task(submit_slowly(client, mixed(count), seconds))
-        await faults()
-        submitted = await load
-    await eventually(
-        lambda: results_of(system),
-        lambda seen: seen.results.keys() >= submitted.keys(),
-        timeout=60,
-    )
-    await check(system, submitted)
 
 
 @pytest.mark.slow

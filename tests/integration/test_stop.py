@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer
@@ -17,8 +15,14 @@ from streams.devkit.kafka import EmbeddedKafka
 from streams.runtime.exits import EXIT_IN_DOUBT
 from tests.chaos.zombies import open_transactions
 from tests.integration.freezing import frozen
-from tests.integration.invariants import results_of
-from tests.integration.survival import ENVIRONMENT, HANDLERS, ids, plan
+from tests.integration.survival import (
+    HANDLERS,
+    ended,
+    said,
+    single,
+    stopped_in_s,
+    submitted,
+)
 from tests.integration.system import Member, System, eventually, partitions_of
 
 pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(180)]
@@ -36,15 +40,6 @@ def system(broker: EmbeddedKafka, topic_prefix: str, tmp_path: Path) -> System:
     return System(broker.bootstrap, topic_prefix, tmp_path, **options)
 
 
-def single(action: str, payload: dict[str, Any]) -> dict[str, Any]:
-    return plan([(ids(1)[0], action, payload, [])])
-
-
-async def submitted(system: System, what: dict[str, Any]) -> str:
-    async with system.client(results=False) as client:
-        return str((await client.submit(what, ENVIRONMENT)).plan_id)
-
-
 async def uncommitted(system: System) -> int:
     """How many step requests the workers' group has not committed."""
     settings = system.settings
@@ -60,29 +55,10 @@ async def uncommitted(system: System) -> int:
         await group.stop()
 
 
-def said(path: Path) -> str:
-    return path.read_text() if path.exists() else ""
-
-
 async def began(path: Path) -> None:
     await eventually(
         lambda: asyncio.to_thread(said, path), lambda words: words.startswith("began")
     )
-
-
-async def ended(system: System, plan_id: str) -> Status:
-    seen = await eventually(
-        lambda: results_of(system), lambda seen: plan_id in seen.results
-    )
-    assert not seen.repeats
-    return seen.results[plan_id].status
-
-
-async def stopped_in_s(member: Member, code: int) -> float:
-    """Tell it to stop, and see how it ends."""
-    since = time.monotonic()
-    assert await member.stop() == code, member.log.read_text()[-4000:]
-    return time.monotonic() - since
 
 
 Stop = Callable[[Member], Awaitable[None]]
