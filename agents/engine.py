@@ -23,7 +23,7 @@ from agents.reporting import OutcomeSink, Reporter, Submit
 from agents.running import Running
 from agents.scheduling import Lane, Partition, Position, Ticket, Window
 from agents.submitting import NESTED
-from agents.watchdog import Watchdog
+from agents.watchdog import Watchdog, nobody
 from schemas.errors import ErrorCode
 
 log = logging.getLogger(__name__)
@@ -76,10 +76,6 @@ class EngineSettings:
 def now_ms() -> int:
     """This machine's time, Unix milliseconds."""
     return time.time_ns() // 1_000_000
-
-
-def _nobody(_: object) -> None:
-    """Knows no attempt before there is one."""
 
 
 def _nothing() -> None:
@@ -150,7 +146,7 @@ class StepEngine:
         self._registry = {**registry, **built_in}
         self._settings = settings
         self._tell_fatal = fatal
-        self._name_of: Callable[[object], str | None] = _nobody
+        self._name_of: Callable[[object], str | None] = nobody
         self._has_failed = False
         self._clock = clock
         self._reporter = Reporter(sink, worker, clock, self._fatal, submit)

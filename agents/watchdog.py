@@ -20,6 +20,11 @@ STACK_LINES = 10
 """Frames shown, the innermost: those of the handler, not of what runs the loop."""
 
 
+def nobody(_: object) -> str | None:
+    """Knows no task: nothing is named before there is a handler."""
+    return None
+
+
 class Silence:
     """How long there has been no beat, by looks that come about every period."""
 

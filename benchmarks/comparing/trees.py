@@ -56,7 +56,7 @@ def _python(folder: Path) -> Path:
     _run("make", "-C", str(folder), "setup")
     python = folder / ".venv" / "bin" / "python"
     # What the benchmarks themselves need, of which the commit may know nothing.
-    requirements = ("psutil>=6", "matplotlib>=3.9")
+    requirements = ("psutil>=6", "matplotlib>=3.10")
     _run(str(python), "-m", "pip", "install", "--quiet", *requirements)
     return python
 

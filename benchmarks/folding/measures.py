@@ -18,8 +18,7 @@ AHEAD = 1000
 TERMS = Terms(
     payload='{"number":0}', attempts=1, step_timeout_ms=None, lifetime_ms=2**48
 )
-"""As little as a plan can ask for: what it costs by itself."""
-"""No deadline passes, however far the time is moved."""
+"""As little as a plan can ask for. No deadline passes, however far time is moved."""
 
 
 def bytes_a_plan(shape: Shape, plans: int, *, idle: bool) -> float:

@@ -7,16 +7,12 @@ import logging
 import sys
 from collections.abc import Callable, Sequence
 
-from agents.watchdog import Watchdog
+from agents.watchdog import Watchdog, nobody
 from streams.config import Settings
 from streams.runtime.exits import die
 from streams.runtime.telling import Telling
 
 BLOCKED_WARN_S, BLOCKED_LIMIT_S = 1.0, 30.0
-
-
-def _nobody(_: object) -> None:
-    return None
 
 
 class Shared:
@@ -37,7 +33,7 @@ class Shared:
     ) -> None:
         self._roles = tuple(roles) or (name,)
         self.telling = Telling(settings, len(self._roles))
-        self.naming: Callable[[object], str | None] = _nobody
+        self.naming: Callable[[object], str | None] = nobody
         self._name = name
         self._ready: dict[str, str] = {}
         self._has_said = False
