@@ -41,15 +41,19 @@ class Cost:
     """CPU seconds a second."""
     rss_mb: float
     """At the end."""
+    written_kb_per_step: float = 0.0
+    """To disks."""
 
     @classmethod
     def of(cls, before: Usage, after: Usage, elapsed_s: float, steps: int) -> Cost:
         """Compares a process before and after."""
         cpu_s = after.cpu_s - before.cpu_s
+        written = after.written_bytes - before.written_bytes
         return cls(
             cpu_ms_per_step=round(1000 * cpu_s / steps, 4),
             cores=round(cpu_s / elapsed_s, 3),
             rss_mb=after.rss_mb,
+            written_kb_per_step=round(written / 1000 / steps, 2),
         )
 
 

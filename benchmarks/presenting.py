@@ -28,6 +28,9 @@ Broker = Annotated[
 Combined = Annotated[
     bool, typer.Option("--combined", help="Coordinator and worker in one process.")
 ]
+Partitions = Annotated[
+    int | None, typer.Option(min=1, help="Of each topic. Default: the settings'.")
+]
 JsonFile = Annotated[
     Path | None, typer.Option("--json", help="Write the report as JSON.")
 ]

@@ -12,10 +12,12 @@ import psutil
 
 @dataclass(frozen=True)
 class Usage:
-    """CPU time so far, and memory now, of a process with its descendants."""
+    """What a process has used so far, with its descendants, and its memory now."""
 
     cpu_s: float
     rss_bytes: int
+    written_bytes: int = 0
+    """To disks; pages that are written to twice within seconds count once."""
 
     @property
     def rss_mb(self) -> float:
@@ -45,10 +47,11 @@ def family(pids: Iterable[int]) -> Iterator[psutil.Process]:
 def _usage(name: str, pid: int) -> Usage:
     if not psutil.pid_exists(pid):
         raise ProcessLookupError(f"the process {name} is gone")
-    cpu_s, rss_bytes = 0.0, 0
+    cpu_s, rss_bytes, written = 0.0, 0, 0
     for process in family([pid]):
         with contextlib.suppress(psutil.Error):  # ended in between
             times = process.cpu_times()
             cpu_s += times.user + times.system
             rss_bytes += process.memory_info().rss
-    return Usage(cpu_s, rss_bytes)
+            written += process.io_counters().write_bytes
+    return Usage(cpu_s, rss_bytes, written)

@@ -14,6 +14,7 @@ from benchmarks.presenting import (
     JsonFile,
     Logs,
     MarkdownFile,
+    Partitions,
     Say,
     Shown,
     present,
@@ -45,9 +46,7 @@ def speed(  # noqa: PLR0913 - the options are the interface
         float | None, typer.Option(min=0, help="Seconds of load before everything.")
     ] = None,
     rounds: Annotated[int, typer.Option(min=1, help="Measure all so often.")] = 1,
-    partitions: Annotated[
-        int | None, typer.Option(min=1, help="Default: the settings'.")
-    ] = None,
+    partitions: Partitions = None,
     combined: Combined = False,
     broker: Broker = None,
     patience: Annotated[

@@ -13,11 +13,13 @@ from benchmarks.presenting import (
     Files,
     JsonFile,
     MarkdownFile,
+    Partitions,
     Say,
     Shown,
     present,
 )
 from benchmarks.tables import Row, Section
+from streams.config import Settings
 
 
 def compare(  # noqa: PLR0913 - the options are the interface
@@ -32,17 +34,23 @@ def compare(  # noqa: PLR0913 - the options are the interface
         list[int] | None, typer.Option(min=1, help="Plans in flight; repeatable.")
     ] = None,
     duration: Annotated[float, typer.Option(min=0.1, help="Seconds that count.")] = 5.0,
-    partitions: Annotated[
-        int | None, typer.Option(min=1, help="Default: the settings'.")
-    ] = None,
+    partitions: Partitions = None,
     settle: Annotated[
         float, typer.Option(min=0, help="Seconds of load before everything.")
     ] = 5.0,
+    compiled: Annotated[
+        bool, typer.Option("--compiled", help="With compiled folds, both.")
+    ] = False,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=VALUE, of the second one alone; repeatable."),
+    ] = None,
     json_file: JsonFile = None,
     markdown_file: MarkdownFile = None,
 ) -> None:
     """Compare two commits on this machine in one run, by turns (ABAB).
 
+    With --setting the second one has other settings; then it may be the same commit.
     Each runs in a git worktree of its own, under the benchmarks of this tree. Exits
     with 1 when a plan did not end in one success, with 2 without figures.
     """
@@ -53,7 +61,8 @@ def compare(  # noqa: PLR0913 - the options are the interface
         speed += ["--in-flight", f"{number}"]
     if partitions is not None:
         speed += ["--partitions", f"{partitions}"]
-    options = Options(base, candidate, rounds, speed)
+    settings = dict(map(_setting, setting or ()))
+    options = Options(base, candidate, rounds, speed, compiled, settings)
 
     async def measure(say: Say) -> Shown:
         return shown(await run(options, say))
@@ -61,9 +70,16 @@ def compare(  # noqa: PLR0913 - the options are the interface
     present(measure, Files(json_file, markdown_file))
 
 
+def _setting(text: str) -> tuple[str, str]:
+    name, sign, value = text.partition("=")
+    if not sign or name not in Settings.model_fields:
+        raise typer.BadParameter(f"{text!r} is no setting: write it as name=value")
+    return name, value
+
+
 def shown(report: Report) -> Shown:
     """Gives the report as people and programs want it."""
-    base, candidate = report.commits
+    base, candidate = report.sides
     columns = ("measure", base, candidate, "ratio", "least", "most", "verdict")
     return Shown(
         title=f"{base} against {candidate}",
@@ -75,7 +91,7 @@ def shown(report: Report) -> Shown:
         sections=[Section("Measures", columns, [_row(each) for each in report.pairs])],
         document={
             "machine": dict(report.machine),
-            "commits": list(report.commits),
+            "commits": list(report.sides),
             "rounds": report.rounds,
             "pairs": [each.to_dict() for each in report.pairs],
             "raw": [list(each) for each in report.raw],

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks.presenting import NothingMeasured
@@ -23,6 +24,11 @@ class Tree:
     commit: str
     folder: Path
     python: Path
+
+    @property
+    def variables(self) -> Mapping[str, str]:
+        """Makes its modules the ones that are found, whatever ours are found by."""
+        return {"PYTHONPATH": str(self.folder), "PYTHONSAFEPATH": "1"}
 
 
 @contextmanager
@@ -45,12 +51,19 @@ def checked_out(commit: str, folder: Path) -> Iterator[Tree]:
         _run("git", "worktree", "remove", "--force", str(folder))
 
 
-def _python(folder: Path) -> Path:
-    """Finds the interpreter: this one, if the commit has the same dependencies.
+def compiled(tree: Tree, folder: Path) -> Tree:
+    """Makes a copy of a tree with its folds compiled, by its own tools.
 
-    The modules are the commit's own either way: `python -m` looks into the working
-    directory first.
+    Raises:
+        NothingMeasured: It cannot be compiled.
     """
+    argv = (str(tree.python), "-m", "tools.compile", str(folder))
+    _run(*argv, cwd=tree.folder, **tree.variables)
+    return replace(tree, folder=folder)
+
+
+def _python(folder: Path) -> Path:
+    """Finds the interpreter: this one, if the commit has the same dependencies."""
     if (folder / LOCK).read_bytes() == (ROOT / LOCK).read_bytes():
         return Path(sys.executable)
     _run("make", "-C", str(folder), "setup")
@@ -61,8 +74,15 @@ def _python(folder: Path) -> Path:
     return python
 
 
-def _run(*argv: str) -> str:
-    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
+def _run(*argv: str, cwd: Path | None = None, **variables: str) -> str:
+    done = subprocess.run(
+        argv,
+        cwd=cwd or ROOT,
+        env=os.environ | variables,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if done.returncode:
         raise NothingMeasured(f"{' '.join(argv)}: {done.stderr.strip()}")
     return done.stdout

@@ -15,6 +15,7 @@ from benchmarks.presenting import (
     JsonFile,
     Logs,
     MarkdownFile,
+    Partitions,
     Say,
     Shown,
     chosen,
@@ -24,13 +25,14 @@ from benchmarks.report import settings_line
 from benchmarks.tables import Row, Section
 
 
-def overload(
+def overload(  # noqa: PLR0913 - the options are the interface
     *,
     seconds: Annotated[float, typer.Option(min=3, help="How long.")] = 300.0,
     factor: Annotated[float, typer.Option(min=1.5, help="Times the capacity.")] = 2.0,
     kind: Annotated[
         list[str] | None, typer.Option(help=f"One of {', '.join(KINDS)}; repeatable.")
     ] = None,
+    partitions: Partitions = None,
     broker: Broker = None,
     json_file: JsonFile = None,
     markdown_file: MarkdownFile = None,
@@ -42,7 +44,9 @@ def overload(
     one success.
     """
     kinds = chosen("kind", kind, KINDS) or list(KINDS)
-    options = Options(kinds, seconds, factor, broker=broker, logs=logs)
+    options = Options(
+        kinds, seconds, factor, partitions=partitions, broker=broker, logs=logs
+    )
 
     async def measure(say: Say) -> Shown:
         return shown(await run(options, say))

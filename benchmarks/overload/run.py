@@ -66,6 +66,8 @@ class Options:
     seconds: float = 300.0
     factor: float = 2.0
     pace: Pace = PACE
+    partitions: int | None = None
+    """Of each topic; as the settings say when None."""
     broker: str | None = None
     logs: Path | None = None
 
@@ -96,6 +98,7 @@ async def run(options: Options, say: Say) -> Report:
             installed(
                 options.broker,
                 options.logs,
+                partitions=options.partitions,
                 registry_retention_ms=REMEMBERED_MS,
                 **kind.settings,
             ) as installation,

@@ -21,6 +21,7 @@ from benchmarks.presenting import (
 )
 
 NAMES = tuple(peer.name.lower() for peer in PEERS)
+IN_FLIGHT = (100, 1000)
 
 
 def peers(
@@ -34,8 +35,13 @@ def peers(
         float, typer.Option(min=0.5, help="Seconds of a throughput run.")
     ] = 8.0,
     in_flight: Annotated[
-        int, typer.Option(min=1, help="Plans in flight of the throughput runs.")
-    ] = 100,
+        list[int] | None,
+        typer.Option(
+            min=1,
+            help="Plans in flight of the throughput runs; repeatable. "
+            f"Default: {', '.join(map(str, IN_FLIGHT))}.",
+        ),
+    ] = None,
     scratch: Annotated[Path, typer.Option(help="Where engines are installed.")] = Path(
         ".cache/peers"
     ),
@@ -49,7 +55,8 @@ def peers(
     chosen = [peer for peer in PEERS if peer.name.lower() in (engine or NAMES)]
     if unknown := set(engine or ()) - set(NAMES):
         raise typer.BadParameter(f"no such engine: {', '.join(sorted(unknown))}")
-    loads = {"chain-3": in_flight, "fan-10": in_flight, "chain-100": 0, "fan-1000": 0}
+    many = tuple(in_flight or IN_FLIGHT)
+    loads = {"chain-3": many, "fan-10": many, "chain-100": (), "fan-1000": ()}
     amount = Amount(loads, duration / 2, duration, duration / 4)
     options = Options(chosen, amount, rounds, scratch)
 

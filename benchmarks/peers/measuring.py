@@ -21,8 +21,8 @@ CLIENT = "client"
 class Amount:
     """How much is measured."""
 
-    loads: Mapping[str, int]
-    """Shapes, each with the plans in flight of its throughput run; 0 is none."""
+    loads: Mapping[str, Sequence[int]]
+    """Shapes, each with the plans in flight of its throughput runs, if it has any."""
     latency_s: float = 4.0
     """Plans are run one at a time for so long, and at least three."""
     throughput_s: float = 8.0
@@ -70,18 +70,20 @@ async def measure(running: Running, amount: Amount) -> dict[str, Any]:
     groups = {**running.groups, CLIENT: [os.getpid()]}
     found: dict[str, Any] = {}
     with Peak(groups) as peak:
-        await _many(running, *next(iter(amount.loads.items())), amount.settle_s)
+        shape, (first, *_) = next(iter(amount.loads.items()))
+        await _many(running, shape, first, amount.settle_s)
         rates = {
-            shape: await _throughput(running, shape, in_flight, amount, groups)
-            for shape, in_flight in amount.loads.items()
-            if in_flight
+            shape: [
+                await _throughput(running, shape, in_flight, amount, groups)
+                for in_flight in numbers
+            ]
+            for shape, numbers in amount.loads.items()
         }
         for shape in amount.loads:
             await _one_at_a_time(running, shape, amount.warm_up_s, 1)
             took = await _one_at_a_time(running, shape, amount.latency_s, LEAST_PLANS)
             found[shape] = {"plans": len(took), "latency_ms": asdict(Latency.of(took))}
-            if shape in rates:
-                found[shape]["throughput"] = rates[shape]
+            found[shape]["throughput"] = rates[shape]
     return {
         "shapes": found,
         "peak_mb": {name: round(mb, 1) for name, mb in peak.mb.items()},

@@ -15,6 +15,9 @@ from benchmarks.tables import Row, Section, short
 
 GROUPS = ("engine", "worker", "client")
 
+Run = tuple[str, int]
+"""A throughput run: its shape, and its place among those of the shape."""
+
 
 def shown(report: Report) -> Shown:
     """Gives the report as people and programs want it."""
@@ -45,8 +48,10 @@ def shown(report: Report) -> Shown:
 
 def sections(report: Report) -> list[Section]:
     """Lists the tables: latency, throughput, what it costs, what it promises."""
-    shapes = list(report.amount.loads)
-    loaded = [shape for shape, in_flight in report.amount.loads.items() if in_flight]
+    loads = report.amount.loads
+    shapes = list(loads)
+    runs = [(shape, place) for shape in loads for place in range(len(loads[shape]))]
+    loaded = [f"{shape} × {loads[shape][place]}" for shape, place in runs]
     rows = list(report.found.items())
     return [
         Section(
@@ -56,13 +61,13 @@ def sections(report: Report) -> list[Section]:
         ),
         Section(
             "Many in flight: plans/s (steps/s)",
-            ("engine", *(f"{each} × {report.amount.loads[each]}" for each in loaded)),
-            [(_name(key), *_rates(found, loaded)) for key, found in rows],
+            ("engine", *loaded),
+            [(_name(key), *_rates(found, runs)) for key, found in rows],
         ),
         Section(
             "CPU ms a step: engine + worker + client; others' share of the machine",
             ("engine", *loaded),
-            [(_name(key), *_costs(found, loaded)) for key, found in rows],
+            [(_name(key), *_costs(found, runs)) for key, found in rows],
         ),
         Section(
             "Peak memory, MB",
@@ -77,12 +82,12 @@ def sections(report: Report) -> list[Section]:
     ]
 
 
-def median(found: Iterable[Found], *path: str) -> float:
+def median(found: Iterable[Found], *path: str | int) -> float:
     """Takes the median of the rounds of one value."""
     return statistics.median(_dig(each, path) for each in found)
 
 
-def _dig(found: Any, path: Sequence[str]) -> float:
+def _dig(found: Any, path: Sequence[str | int]) -> float:
     for name in path:
         found = found[name]
     return float(found)
@@ -103,8 +108,8 @@ def _latencies(found: Sequence[Found], shapes: Sequence[str]) -> Row:
     )
 
 
-def _rates(found: Sequence[Found], shapes: Sequence[str]) -> Row:
-    paths = (("shapes", shape, "throughput") for shape in shapes)
+def _rates(found: Sequence[Found], runs: Sequence[Run]) -> Row:
+    paths = (("shapes", shape, "throughput", place) for shape, place in runs)
     return tuple(
         f"{short(median(found, *path, 'plans_per_s'))} "
         f"({short(median(found, *path, 'steps_per_s'))})"
@@ -112,10 +117,10 @@ def _rates(found: Sequence[Found], shapes: Sequence[str]) -> Row:
     )
 
 
-def _costs(found: Sequence[Found], shapes: Sequence[str]) -> Row:
+def _costs(found: Sequence[Found], runs: Sequence[Run]) -> Row:
     cells = []
-    for shape in shapes:
-        path = ("shapes", shape, "throughput")
+    for shape, place in runs:
+        path = ("shapes", shape, "throughput", place)
         cpu = (median(found, *path, "cpu_ms_per_step", each) for each in GROUPS)
         others = median(found, *path, "others_share")
         cells.append(" + ".join(f"{each:.2f}" for each in cpu) + f"; {others:.0%}")

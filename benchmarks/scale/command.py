@@ -107,8 +107,8 @@ def shown(report: Report) -> Shown:
                 [_speed(each) for each in report.measured],
             ),
             Section(
-                "CPU ms a step",
-                ("coordinators + workers", *ROLES),
+                "CPU ms a step, and KB a step to the broker's disk",
+                ("coordinators + workers", *ROLES, "KB"),
                 [_costs(each) for each in report.measured],
             ),
             Section(
@@ -141,7 +141,8 @@ def _speed(each: Measured) -> Row:
 
 def _costs(each: Measured) -> Row:
     costs = [each.cpu_ms(role) for role in ROLES]
-    return (each.layout.name, *(f"{cost:.3f}" if cost else "–" for cost in costs))
+    cells = (f"{cost:.3f}" if cost else "–" for cost in costs)
+    return (each.layout.name, *cells, f"{each.written_kb:.2f}")
 
 
 def _worth(each: Measured) -> Row:

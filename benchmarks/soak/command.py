@@ -14,6 +14,7 @@ from benchmarks.presenting import (
     JsonFile,
     Logs,
     MarkdownFile,
+    Partitions,
     Say,
     Shown,
     present,
@@ -24,11 +25,12 @@ from benchmarks.soak.run import Options, Report, run
 from benchmarks.tables import Row, Section
 
 
-def soak(
+def soak(  # noqa: PLR0913 - the options are the interface
     *,
     minutes: Annotated[float, typer.Option(min=0.1, help="How long.")] = 60.0,
     plans_per_s: Annotated[float, typer.Option(min=1, help="The load.")] = 200.0,
     interval: Annotated[float, typer.Option(min=1, help="Seconds of a sample.")] = 10.0,
+    partitions: Partitions = None,
     broker: Broker = None,
     json_file: JsonFile = None,
     markdown_file: MarkdownFile = None,
@@ -39,7 +41,9 @@ def soak(
     Exits with 1 when something is not flat or a plan did not end in one success, with 2
     without figures.
     """
-    options = Options(60 * minutes, plans_per_s, interval, broker, logs)
+    options = Options(
+        60 * minutes, plans_per_s, interval, partitions, broker=broker, logs=logs
+    )
 
     async def measure(say: Say) -> Shown:
         return shown(await run(options, say))

@@ -32,6 +32,8 @@ class Options:
     seconds: float = 3600.0
     plans_per_s: float = 200.0
     interval_s: float = 10.0
+    partitions: int | None = None
+    """Of each topic; as the settings say when None."""
     broker: str | None = None
     logs: Path | None = None
 
@@ -64,6 +66,7 @@ async def run(options: Options, say: Say) -> Report:
         installed(
             options.broker,
             options.logs,
+            partitions=options.partitions,
             registry_retention_ms=options.remembered_ms,
         ) as installation,
         serving(installation) as system,

@@ -7,11 +7,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from benchmarks.__main__ import app
 from benchmarks.comparing import trees
 from benchmarks.comparing.command import shown
 from benchmarks.comparing.pairs import Pair, compare, measures
-from benchmarks.comparing.run import Report
+from benchmarks.comparing.run import Report, Side
+from benchmarks.comparing.trees import Tree
 from benchmarks.presenting import NothingMeasured
 from tests.unit.benchmarks.test_report import MACHINE, report
 
@@ -90,3 +93,46 @@ def test_a_commit_is_checked_out_with_the_present_benchmarks(
         trees.checked_out("no-such-commit", tmp_path / "tree"),
     ):
         pass
+
+
+def test_a_side_runs_its_own_modules_with_its_own_settings(tmp_path: Path) -> None:
+    """Whatever this process finds its modules by, as in a compiled copy."""
+    tree = Tree("aaa", tmp_path, Path(sys.executable))
+    side = Side(tree, {"fetch_max_wait_ms": "500"})
+    assert side.name == "aaa fetch_max_wait_ms=500"
+    assert side.variables["PLANSTREAM_FETCH_MAX_WAIT_MS"] == "500"
+    (tmp_path / "streams.py").write_text("print('its own')")
+    found = subprocess.run(
+        [sys.executable, "-m", "streams"],
+        env=side.variables,
+        cwd=tmp_path.parent,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert found.stdout == "its own\n"
+
+
+@pytest.mark.parametrize("text", ["fetch_max_wait_ms", "no_such=1"])
+def test_what_is_no_setting_is_refused(text: str) -> None:
+    """Before anything is checked out."""
+    done = CliRunner().invoke(app, ["compare", "HEAD", "--setting", text])
+    assert done.exit_code == 2
+    assert "is no setting" in " ".join(done.output.split())
+
+
+def test_a_tree_is_compiled_by_its_own_tools(tmp_path: Path) -> None:
+    """It may have others than this one; what they say is told if they cannot."""
+    tools = tmp_path / "tree" / "tools"
+    tools.mkdir(parents=True)
+    (tools / "compile.py").write_text(
+        "import pathlib, sys\n"
+        "sys.argv[1].endswith('bad') and sys.exit('no compiler')\n"
+        "pathlib.Path(sys.argv[1]).mkdir()\n"
+    )
+    tree = Tree("aaa", tmp_path / "tree", Path(sys.executable))
+    copy = trees.compiled(tree, tmp_path / "copy")
+    assert copy.folder == tmp_path / "copy"
+    assert copy.folder.is_dir()
+    with pytest.raises(NothingMeasured, match="no compiler"):
+        trees.compiled(tree, tmp_path / "bad")

@@ -23,7 +23,7 @@ from streams.client import validated
 from streams.submissions import complete, write
 from tests.unit.benchmarks.test_report import MACHINE
 
-AMOUNT = Amount({"chain-3": 4, "fan-10": 0}, 0.02, 0.05, 0.01, 0.01)
+AMOUNT = Amount({"chain-3": (4, 8), "fan-10": ()}, 0.02, 0.05, 0.01, 0.01)
 
 
 async def instantly(shape: str) -> dict[str, Any]:
@@ -42,8 +42,8 @@ def test_an_engine_is_measured_alone_and_loaded() -> None:
     """Throughput only where plans in flight are named."""
     found = measured()["shapes"]
     assert found["chain-3"]["latency_ms"]["p50"] >= 1
-    assert found["chain-3"]["throughput"]["in_flight"] == 4
-    assert "throughput" not in found["fan-10"]
+    assert [each["in_flight"] for each in found["chain-3"]["throughput"]] == [4, 8]
+    assert found["fan-10"]["throughput"] == []
 
 
 def test_a_wrong_result_ends_the_measuring() -> None:
@@ -98,6 +98,22 @@ def test_the_baseline_is_named_as_the_targets_name_it() -> None:
     """Else no multiple could be computed."""
     found = baseline.measures(measured())
     assert found.keys() >= {"restate chain-3 p50", "restate chain-3 plans/s"}
+    assert "restate fan-10 plans/s" not in found
+
+
+def test_the_baseline_is_measured_where_it_is_at_its_best() -> None:
+    """Against an engine that has too few plans in flight, anything is fast."""
+    rates = {4: 100.0, 8: 250.0, 16: 200.0}
+    runs = [
+        {"in_flight": number, "plans_per_s": rate, "steps_per_s": 3 * rate}
+        for number, rate in rates.items()
+    ]
+    latency = {"p50": 1.0, "p99": 2.0}
+    shapes = {"chain-3": {"latency_ms": latency, "throughput": runs}}
+    found = baseline.measures({"shapes": shapes})
+    assert found["restate chain-3 plans/s"] == 250.0
+    assert found["restate chain-3 steps/s"] == 750.0
+    assert found["restate chain-3 × 4 plans/s"] == 100.0
 
 
 def test_an_engine_that_does_not_start_is_told(tmp_path: Path) -> None:

@@ -17,8 +17,8 @@ WINDOW = Window(
     began=100.0,
     ended=102.0,
     latencies=[0.001 * n for n in range(1, 101)],
-    before={"coordinator": Usage(1.0, 2**20), "worker": Usage(5.0, 2**20)},
-    after={"coordinator": Usage(1.6, 3 * 2**20), "worker": Usage(5.3, 2**20)},
+    before={"coordinator": Usage(1.0, 2**20), "worker": Usage(5.0, 2**20, 500)},
+    after={"coordinator": Usage(1.6, 3 * 2**20), "worker": Usage(5.3, 2**20, 600_500)},
 )
 MACHINE = {
     "cpu": "Chip",
@@ -72,6 +72,7 @@ def test_rates_are_counted_over_the_window() -> None:
 def test_cpu_is_shared_out_to_the_steps() -> None:
     """0.6 s for 300 steps are 2 ms each, and 0.3 cores over 2 s."""
     assert figures().processes["coordinator"] == Cost(2.0, 0.3, 3.0)
+    assert figures().processes["worker"].written_kb_per_step == 2.0
 
 
 def test_a_report_is_json() -> None:

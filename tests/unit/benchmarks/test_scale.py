@@ -13,7 +13,7 @@ COSTS = {
     "coordinator-0": Cost(0.06, 0.5, 90.0),
     "coordinator-1": Cost(0.04, 0.4, 90.0),
     "worker-0": Cost(0.05, 0.4, 80.0),
-    "broker": Cost(0.02, 0.3, 900.0),
+    "broker": Cost(0.02, 0.3, 900.0, written_kb_per_step=1.5),
     "driver": Cost(0.01, 0.1, 100.0),
 }
 
@@ -60,6 +60,7 @@ def test_a_crew_has_names_of_its_own() -> None:
 def test_a_report_has_a_row_for_each_layout() -> None:
     """In every table, and in the document."""
     report = shown(Report(Options([MEASURED.layout]), facts(), {}, [MEASURED]))
-    assert "| 2 + 2 on 8 | 0.100 | 0.050 | – | 0.020 | 0.010 |" in report.markdown()
+    row = "| 2 + 2 on 8 | 0.100 | 0.050 | – | 0.020 | 0.010 | 1.50 |"
+    assert row in report.markdown()
     (document,) = report.document["layouts"]
     assert document["cpu_ms_per_step"]["coordinator"] == 0.1
