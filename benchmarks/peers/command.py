@@ -21,7 +21,7 @@ from benchmarks.presenting import (
 )
 
 NAMES = tuple(peer.name.lower() for peer in PEERS)
-IN_FLIGHT = (100, 1000)
+IN_FLIGHT = (100, 400)
 
 
 def peers(
