@@ -6,6 +6,7 @@ import typer
 
 from benchmarks.comparing.command import compare
 from benchmarks.folding.command import folding
+from benchmarks.large.command import large
 from benchmarks.limits.command import limits
 from benchmarks.overload.command import overload
 from benchmarks.peers.command import peers
@@ -28,6 +29,7 @@ app.command()(peers)
 app.command()(folding)
 app.command()(scale)
 app.command()(limits)
+app.command()(large)
 
 
 @app.callback()

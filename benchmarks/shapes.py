@@ -29,6 +29,11 @@ def chain(length: int) -> Shape:
     return Shape(f"chain-{length}", (first, *later))
 
 
+def ready(count: int) -> Shape:
+    """Steps that wait for nothing: all are ready at once."""
+    return Shape(f"ready-{count}", ((),) * count)
+
+
 def fan(width: int) -> Shape:
     """One step, then `width` side by side, then one that waits for all of them."""
     wide = tuple(range(1, width + 1))

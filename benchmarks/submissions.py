@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Self
 
 from benchmarks.peers.plans import PAYLOAD, STEP_ATTEMPTS, STEP_TIMEOUT_S
@@ -29,6 +30,9 @@ class Terms:
     step_timeout_ms: int | None = 1000 * STEP_TIMEOUT_S
     timeout_ms: int = TIMEOUT_MS
     lifetime_ms: int = LIFETIME_MS
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Its values are JSON texts."""
+    tags: Sequence[str] = ()
 
 
 TERMS = Terms()
@@ -123,7 +127,7 @@ def _fields(
             "retryable_error_codes": [],
         },
         "metadata": "{}",
-        "tags": [],
+        "tags": list(terms.tags),
         "estimated_duration_ms": None,
     }
     return {
@@ -131,7 +135,7 @@ def _fields(
         "execution_id": execution_id,
         "started_at": now_ms,
         "deadline_ms": now_ms + terms.lifetime_ms,
-        "environment": {"benchmark": f'"{shape.name}"'},
+        "environment": {"benchmark": f'"{shape.name}"', **terms.environment},
         "parent_execution_id": None,
         "user_id": None,
         "request_id": None,

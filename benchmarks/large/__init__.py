@@ -1,0 +1,1 @@
+"""Plans at the limits of size: what they take, and what they leave behind."""
