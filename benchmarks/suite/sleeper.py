@@ -26,8 +26,7 @@ async def measure(session: Session) -> tuple[dict[str, float], list[Figures]]:
     sleep_s = session.scale.sleep_s
     before = await _fast(session, sleep_s * ALONE)
     now_ms = time.time_ns() // 1_000_000
-    terms = Terms(action="doze", payload=f'{{"seconds":{sleep_s}}}')
-    slow = Template.of(chain(1), now_ms, terms=terms).make()
+    slow = Template.of(chain(1), now_ms, terms=terms(sleep_s)).make()
     session.load.tracker.strangers.add(slow.plan_id)
     async with PlanClient(session.system.settings) as client:
         await client.submit_bytes(slow.value)
@@ -40,6 +39,15 @@ async def measure(session: Session) -> tuple[dict[str, float], list[Figures]]:
     ratio = beside.latency_ms.p99 / alone_ms
     session.say(f"  beside a step that sleeps {sleep_s:g} s: p99 × {ratio:.2f}")
     return {"p99 beside a sleeper": ratio}, [before, beside, after]
+
+
+def terms(sleep_s: float) -> Terms:
+    """What the slow step asks for: it may take as long as it does."""
+    return Terms(
+        action="doze",
+        payload=f'{{"seconds":{sleep_s}}}',
+        step_timeout_ms=int(2000 * sleep_s),
+    )
 
 
 async def _fast(session: Session, seconds: float) -> Figures:

@@ -16,7 +16,7 @@ from benchmarks.__main__ import app
 from benchmarks.peers import baseline
 from benchmarks.plot import Point, latency_against_throughput
 from benchmarks.presenting import NothingMeasured
-from benchmarks.suite import command, speed
+from benchmarks.suite import command, sleeper, speed
 from benchmarks.suite.deadlines import FIRST_AFTER_S, SPREAD_S, errors_of, plans
 from benchmarks.suite.report import curve_of
 from benchmarks.suite.run import Found, Options
@@ -136,3 +136,13 @@ def test_an_early_deadline_is_as_wrong_as_a_late_one() -> None:
     found = errors_of([-40.0, 10.0, 20.0])
     assert found["firing error p50"] == 20.0
     assert found["firing error max"] == 40.0
+
+
+@pytest.mark.parametrize("sleep_s", [1.0, 60.0, 120.0])
+def test_a_sleeper_may_sleep(sleep_s: float) -> None:
+    """Longer than a step of the benchmarks may take otherwise."""
+    asked = sleeper.terms(sleep_s)
+    assert asked.step_timeout_ms is not None
+    assert asked.step_timeout_ms > 1000 * sleep_s
+    assert asked.timeout_ms > asked.step_timeout_ms
+    assert json.loads(asked.payload) == {"seconds": sleep_s}
