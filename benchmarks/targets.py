@@ -35,7 +35,7 @@ TARGETS = (
         7,
         12,
         "more",
-        "restate chain-3 plans/s",
+        "restate chain-3 × 100 plans/s",
     ),
     Target(
         "fan 1-10-1, 400 in flight",
@@ -44,7 +44,7 @@ TARGETS = (
         4,
         6.5,
         "more",
-        "restate fan-10 steps/s",
+        "restate fan-10 × 100 steps/s",
     ),
     Target(
         "chain of 3, one at a time, p50",

@@ -19,6 +19,7 @@ from benchmarks.peers.report import shown
 from benchmarks.peers.run import Report
 from benchmarks.peers.run import measure as measure_in_environment
 from benchmarks.presenting import NothingMeasured
+from benchmarks.targets import TARGETS
 from streams.client import validated
 from streams.submissions import complete, write
 from tests.unit.benchmarks.test_report import MACHINE
@@ -95,25 +96,22 @@ def test_the_report_has_a_row_for_each_engine() -> None:
 
 
 def test_the_baseline_is_named_as_the_targets_name_it() -> None:
-    """Else no multiple could be computed."""
-    found = baseline.measures(measured())
-    assert found.keys() >= {"restate chain-3 p50", "restate chain-3 plans/s"}
-    assert "restate fan-10 plans/s" not in found
-
-
-def test_the_baseline_is_measured_where_it_is_at_its_best() -> None:
-    """Against an engine that has too few plans in flight, anything is fast."""
-    rates = {4: 100.0, 8: 250.0, 16: 200.0}
-    runs = [
-        {"in_flight": number, "plans_per_s": rate, "steps_per_s": 3 * rate}
-        for number, rate in rates.items()
-    ]
+    """Else no multiple could be computed; with each number of plans in flight."""
     latency = {"p50": 1.0, "p99": 2.0}
-    shapes = {"chain-3": {"latency_ms": latency, "throughput": runs}}
+    shapes = {
+        shape: {
+            "latency_ms": latency,
+            "throughput": [
+                {"in_flight": number, "plans_per_s": 5.0, "steps_per_s": 15.0}
+                for number in numbers
+            ],
+        }
+        for shape, numbers in baseline.LOADS.items()
+    }
     found = baseline.measures({"shapes": shapes})
-    assert found["restate chain-3 plans/s"] == 250.0
-    assert found["restate chain-3 steps/s"] == 750.0
-    assert found["restate chain-3 × 4 plans/s"] == 100.0
+    assert found.keys() >= {each.against for each in TARGETS if each.against}
+    assert found["restate chain-3 × 1000 plans/s"] == 5.0
+    assert found["restate fan-10 × 400 steps/s"] == 15.0
 
 
 def test_an_engine_that_does_not_start_is_told(tmp_path: Path) -> None:
