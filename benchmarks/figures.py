@@ -41,20 +41,25 @@ class Cost:
     """CPU seconds a second."""
     rss_mb: float
     """At the end."""
-    written_kb_per_step: float = 0.0
-    """To disks."""
+    written_kb_per_step: float | None = None
+    """To disks, where the system tells."""
 
     @classmethod
     def of(cls, before: Usage, after: Usage, elapsed_s: float, steps: int) -> Cost:
         """Compares a process before and after."""
         cpu_s = after.cpu_s - before.cpu_s
-        written = after.written_bytes - before.written_bytes
         return cls(
             cpu_ms_per_step=round(1000 * cpu_s / steps, 4),
             cores=round(cpu_s / elapsed_s, 3),
             rss_mb=after.rss_mb,
-            written_kb_per_step=round(written / 1000 / steps, 2),
+            written_kb_per_step=_written_kb(before, after, steps),
         )
+
+
+def _written_kb(before: Usage, after: Usage, steps: int) -> float | None:
+    if before.written_bytes is None or after.written_bytes is None:
+        return None
+    return round((after.written_bytes - before.written_bytes) / 1024 / steps, 4)
 
 
 @dataclass(frozen=True)
@@ -99,6 +104,12 @@ class Figures:
                 for name, after in window.after.items()
             },
         )
+
+    @property
+    def disk_kb_per_step(self) -> float | None:
+        """KB a step that the broker wrote; None of one that somebody else runs."""
+        broker = self.processes.get("broker")
+        return broker.written_kb_per_step if broker else None
 
     def line(self) -> str:
         """Says the most important of them."""

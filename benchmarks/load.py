@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from benchmarks.figures import Figures, Window
+from benchmarks.presenting import NothingMeasured
 from benchmarks.processes import Usage
 from benchmarks.scenarios import Scenario
 from benchmarks.shapes import Shape
@@ -21,7 +22,7 @@ LINGER_S = 1.0
 """How long a second result of a plan is waited for at the end."""
 
 
-class Stuck(Exception):
+class Stuck(NothingMeasured):
     """Plans are under way, and nothing has come back for too long."""
 
     def __init__(self, waiting: int, patience_s: float) -> None:
@@ -86,6 +87,25 @@ class Load:
         await self._drain(shape)
         window = Window(began, ended, latencies, before, after)
         return Figures.of(shape.name, scenario.in_flight, shape.steps, window)
+
+    async def one_by_one(
+        self, shape: Shape, terms: Terms, seconds: float, at_least: int
+    ) -> Figures:
+        """Runs whole plans alone: nothing is in flight at either end of the window.
+
+        Raises:
+            Stuck: a plan does not end.
+        """
+        template = Template.of(shape, time.time_ns() // 1_000_000, terms=terms)
+        latencies: list[float] = []
+        before, began = self.usages(), time.perf_counter()
+        while len(latencies) < at_least or time.perf_counter() < began + seconds:
+            await self._submit(template, 1)
+            while self.tracker.waiting:
+                latencies += await self._receive(shape.steps)
+        ended, after = time.perf_counter(), self.usages()
+        window = Window(began, ended, latencies, before, after)
+        return Figures.of(shape.name, 1, shape.steps, window)
 
     async def settle(self, shape: Shape, in_flight: int, seconds: float) -> None:
         """Keeps the system busy without measuring it."""

@@ -6,6 +6,7 @@ import contextlib
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
 
@@ -16,8 +17,8 @@ class Usage:
 
     cpu_s: float
     rss_bytes: int
-    written_bytes: int = 0
-    """To disks; pages that are written to twice within seconds count once."""
+    written_bytes: int | None = None
+    """To disks, where the system tells; what stays in memory is not among it."""
 
     @property
     def rss_mb(self) -> float:
@@ -47,11 +48,50 @@ def family(pids: Iterable[int]) -> Iterator[psutil.Process]:
 def _usage(name: str, pid: int) -> Usage:
     if not psutil.pid_exists(pid):
         raise ProcessLookupError(f"the process {name} is gone")
-    cpu_s, rss_bytes, written = 0.0, 0, 0
+    cpu_s, rss_bytes = 0.0, 0
+    written: list[int | None] = []
     for process in family([pid]):
         with contextlib.suppress(psutil.Error):  # ended in between
             times = process.cpu_times()
             cpu_s += times.user + times.system
             rss_bytes += process.memory_info().rss
-            written += process.io_counters().write_bytes
-    return Usage(cpu_s, rss_bytes, written)
+            written.append(_written_bytes(process))
+    told = [each for each in written if each is not None]
+    return Usage(cpu_s, rss_bytes, sum(told) if len(told) == len(written) else None)
+
+
+def _written_bytes(process: psutil.Process) -> int | None:
+    """Pages that are written to twice within seconds count once."""
+    counters = getattr(process, "io_counters", None)  # not on every system
+    return counters().write_bytes if counters else None
+
+
+class Peaks:
+    """The most memory that processes have had from some time on.
+
+    The system remembers it, so that nothing is missed, and nobody has to look. Each
+    process counts with the descendants that it has now.
+    """
+
+    def __init__(self, pids: Mapping[str, int]) -> None:
+        """Begins to count."""
+        self._pids = dict(pids)
+        for process in family(self._pids.values()):
+            with contextlib.suppress(OSError):  # ended in between
+                Path(f"/proc/{process.pid}/clear_refs").write_text("5")
+
+    def mb(self) -> dict[str, float]:
+        """Gives the most so far, in MiB, by process."""
+        return {
+            name: round(sum(map(_peak_kb, family([pid]))) / 1024, 1)
+            for name, pid in self._pids.items()
+        }
+
+
+def _peak_kb(process: psutil.Process) -> int:
+    with contextlib.suppress(OSError):
+        status = Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8")
+        for line in status.splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1])
+    return 0

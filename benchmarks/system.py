@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.presenting import NothingMeasured
 from benchmarks.processes import Usage, usages
 from streams import bootstrap
 from streams.config import ENV_PREFIX, Settings
@@ -29,7 +30,7 @@ OURS = ("coordinator", "worker", COMBINED)
 HANDLERS = ("benchmarks.handlers", "examples.wfcommons.handlers")
 
 
-class Died(Exception):
+class Died(NothingMeasured):
     """A process of the system has ended while it was being measured."""
 
 

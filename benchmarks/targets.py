@@ -29,7 +29,7 @@ class Target:
 
 TARGETS = (
     Target(
-        "chain of 3, 1,000 in flight",
+        "chain of 3, 1,000 in flight (Restate: 100)",
         "chain-3 × 1000 plans/s",
         "plans/s",
         7,
@@ -38,7 +38,7 @@ TARGETS = (
         "restate chain-3 × 100 plans/s",
     ),
     Target(
-        "fan 1-10-1, 400 in flight",
+        "fan 1-10-1, 400 in flight (Restate: 100)",
         "fan-10 × 400 steps/s",
         "steps/s",
         4,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence, Set
 from typing import Annotated
 
 import typer
@@ -20,6 +21,10 @@ from benchmarks.presenting import (
 )
 from benchmarks.tables import Row, Section
 from streams.config import Settings
+from streams.exceptions import SettingsError
+
+GIVEN = ("broker", "prefix", "data_dir")
+"""Every run has its own."""
 
 
 def compare(  # noqa: PLR0913 - the options are the interface
@@ -61,7 +66,7 @@ def compare(  # noqa: PLR0913 - the options are the interface
         speed += ["--in-flight", f"{number}"]
     if partitions is not None:
         speed += ["--partitions", f"{partitions}"]
-    settings = dict(map(_setting, setting or ()))
+    settings = _settings(setting or (), {"partitions"} if partitions else set())
     options = Options(base, candidate, rounds, speed, compiled, settings)
 
     async def measure(say: Say) -> Shown:
@@ -70,11 +75,21 @@ def compare(  # noqa: PLR0913 - the options are the interface
     present(measure, Files(json_file, markdown_file))
 
 
-def _setting(text: str) -> tuple[str, str]:
-    name, sign, value = text.partition("=")
-    if not sign or name not in Settings.model_fields:
-        raise typer.BadParameter(f"{text!r} is no setting: write it as name=value")
-    return name, value
+def _settings(texts: Sequence[str], taken: Set[str]) -> dict[str, str]:
+    """Reads settings; values that no process would take are refused here already."""
+    settings = {}
+    for text in texts:
+        name, sign, value = text.partition("=")
+        if not sign or name not in Settings.model_fields:
+            raise typer.BadParameter(f"{text!r} is no setting: write it as name=value")
+        if name in GIVEN or name in taken:
+            raise typer.BadParameter(f"{name} is given to both already")
+        settings[name] = value
+    try:
+        Settings.load(**settings)
+    except SettingsError as error:
+        raise typer.BadParameter(str(error)) from None
+    return settings
 
 
 def shown(report: Report) -> Shown:
@@ -91,7 +106,7 @@ def shown(report: Report) -> Shown:
         sections=[Section("Measures", columns, [_row(each) for each in report.pairs])],
         document={
             "machine": dict(report.machine),
-            "commits": list(report.sides),
+            "sides": list(report.sides),
             "rounds": report.rounds,
             "pairs": [each.to_dict() for each in report.pairs],
             "raw": [list(each) for each in report.raw],

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import machine
+from benchmarks.comparing import trees
 from benchmarks.comparing.pairs import Pair, compare, measures
-from benchmarks.comparing.trees import Tree, checked_out, compiled
+from benchmarks.comparing.trees import Tree, checked_out
 from benchmarks.presenting import NothingMeasured, Say
 from benchmarks.report import VERDICT
 from streams.config import ENV_PREFIX
@@ -87,7 +88,13 @@ async def run(options: Options, say: Say) -> Report:
         for number in range(options.rounds):
             for side, found in zip(sides, raw, strict=True):
                 say(f"round {number + 1} of {options.rounds}: {side.name}")
-                found.append(await _speed(side, options.speed, folder / "speed.json"))
+                measured = await _speed(
+                    side,
+                    options.speed,
+                    folder / "speed.json",
+                    compiled=options.compiled,
+                )
+                found.append(measured)
     return Report(
         machine=facts,
         sides=(sides[0].name, sides[1].name),
@@ -101,14 +108,16 @@ async def run(options: Options, say: Say) -> Report:
 def _compiled(base: Tree, candidate: Tree, folder: Path, say: Say) -> tuple[Tree, Tree]:
     """Compiles both, once if they are the same commit."""
     say(f"compiling {base.commit}")
-    copy = compiled(base, folder / "a-compiled")
+    copy = trees.compiled(base, folder / "a-compiled")
     if candidate.commit == base.commit:
         return copy, copy
     say(f"compiling {candidate.commit}")
-    return copy, compiled(candidate, folder / "b-compiled")
+    return copy, trees.compiled(candidate, folder / "b-compiled")
 
 
-async def _speed(side: Side, arguments: Sequence[str], file: Path) -> Any:
+async def _speed(
+    side: Side, arguments: Sequence[str], file: Path, *, compiled: bool
+) -> Any:
     tree = side.tree
     argv = (str(tree.python), "-m", "benchmarks", "speed", *arguments)
     command = Command(
@@ -124,7 +133,12 @@ async def _speed(side: Side, arguments: Sequence[str], file: Path) -> Any:
             await started.start(command).wait_ready(MEASURED_WITHIN_S)
         except NotReady as error:
             raise NothingMeasured(f"{side.name}: {error}") from None
-    return _taken(file)
+    report = _taken(file)
+    is_compiled = report["machine"]["compiled"]
+    if is_compiled is not compiled:
+        how = "compiled" if is_compiled else "interpreted"
+        raise NothingMeasured(f"{side.name}: its folds were {how}")
+    return report
 
 
 def _silent(_name: str, _line: str) -> None:

@@ -57,8 +57,8 @@ def compiled(tree: Tree, folder: Path) -> Tree:
     Raises:
         NothingMeasured: It cannot be compiled.
     """
-    argv = (str(tree.python), "-m", "tools.compile", str(folder))
-    _run(*argv, cwd=tree.folder, **tree.variables)
+    tool = tree.folder / "tools" / "compile.py"
+    _run(str(tree.python), str(tool), str(folder), cwd=tree.folder, **tree.variables)
     return replace(tree, folder=folder)
 
 

@@ -12,7 +12,7 @@ LARGEST_RESULT = 2**18
 """The bytes of a step's result at most (§1)."""
 RESULTS = 23
 """So many of the largest results fit into a plan's (R22)."""
-MEGABYTE = 2**20
+MEBIBYTE = 2**20
 TAGS = 10_000
 
 
@@ -26,11 +26,11 @@ class Case:
 
 
 def _looking() -> Terms:
-    """Makes every step ask for a megabyte of the environment."""
+    """Makes every step ask for a MiB of the environment."""
     return Terms(
         action="measure",
         payload='{"name":"text"}',
-        environment={"text": json.dumps("x" * MEGABYTE)},
+        environment={"text": json.dumps("x" * MEBIBYTE)},
     )
 
 

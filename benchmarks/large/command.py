@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Annotated
 
 import typer
 
 from benchmarks import machine
-from benchmarks.large.run import PACE, SUBMISSION_BYTES, Measured, Options, Report, run
+from benchmarks.large.run import (
+    LEAST_PLANS,
+    SECONDS,
+    SUBMISSION_BYTES,
+    Measured,
+    Options,
+    Report,
+    run,
+)
 from benchmarks.presenting import (
     Broker,
     Files,
@@ -28,8 +35,8 @@ from benchmarks.tables import Row, Section, short
 def large(
     *,
     duration: Annotated[
-        float, typer.Option(min=0.1, help="Seconds that count, of each case.")
-    ] = PACE.duration_s,
+        float, typer.Option(min=0.1, help="Seconds that each case is repeated.")
+    ] = SECONDS,
     partitions: Partitions = None,
     broker: Broker = None,
     json_file: JsonFile = None,
@@ -40,7 +47,7 @@ def large(
 
     Exits with 2 when some plan did not end in one success.
     """
-    options = Options(replace(PACE, duration_s=duration), partitions, broker, logs)
+    options = Options(duration, partitions, broker, logs)
 
     async def measure(say: Say) -> Shown:
         return shown(await run(options, say))
@@ -57,7 +64,7 @@ def shown(report: Report) -> Shown:
             *machine.lines(report.machine),
             settings_line(report.settings),
             f"One plan at a time; submissions of {SUBMISSION_BYTES:,} bytes at most",
-            report.options.pace.line(),
+            f"Each for {report.options.seconds:g} s, and {LEAST_PLANS} plans at least",
         ],
         sections=[
             Section(
@@ -81,12 +88,12 @@ def shown(report: Report) -> Shown:
 
 
 def _row(each: Measured, ours: list[str]) -> Row:
-    figures = each.figures
+    figures, disk_kb = each.figures, each.disk_kb_per_plan
     return (
         each.case.name,
         f"{figures.plans:,}",
         short(figures.latency_ms.p50),
         short(figures.latency_ms.max),
         *(f"{each.peak_mb[name]:,.0f}" for name in ours),
-        short(each.kb_per_plan()),
+        "–" if disk_kb is None else short(disk_kb),
     )

@@ -10,27 +10,28 @@ from typing import Any
 from benchmarks import machine
 from benchmarks.client import Client
 from benchmarks.figures import Figures
-from benchmarks.large.cases import MEGABYTE, Case, cases
-from benchmarks.load import Load
-from benchmarks.peers.metering import Peak
+from benchmarks.large.cases import MEBIBYTE, Case, cases
+from benchmarks.load import Load, Stuck
 from benchmarks.presenting import NothingMeasured, Say
+from benchmarks.processes import Peaks
 from benchmarks.report import verdict
 from benchmarks.run import SETTLE_IN_FLIGHT, SETTLE_SHAPE, reported
-from benchmarks.scenarios import Pace, Scenario
-from benchmarks.system import System, installed, serving
+from benchmarks.system import Died, System, installed, serving
 
-PACE = Pace(settle_s=10, warm_up_s=2, duration_s=8)
-LOOK_EVERY_S = 0.05
+SETTLE_S = 25.0
+SECONDS = 8.0
+LEAST_PLANS = 3
 PATIENCE_S = 60.0
-SUBMISSION_BYTES = 2 * MEGABYTE
-"""By default 1 MiB at most, with the environment and all steps."""
+SUBMISSION_BYTES = 2 * MEBIBYTE
+"""Room for a plan and an environment of 1 MiB; by default that is all there is."""
 
 
 @dataclass(frozen=True)
 class Options:
     """What is run."""
 
-    pace: Pace = PACE
+    seconds: float = SECONDS
+    """For so long, and for three plans at least, each case is repeated."""
     partitions: int | None = None
     """Of each topic; as the settings say when None."""
     broker: str | None = None
@@ -46,18 +47,17 @@ class Measured:
     peak_mb: Mapping[str, float]
     """The most memory of each process, while the case was run."""
 
-    def kb_per_plan(self) -> float:
-        """KB that the broker writes to its disk for one plan."""
-        broker = self.figures.processes.get("broker")
-        written = broker.written_kb_per_step if broker else 0.0
-        return written * self.case.shape.steps
+    @property
+    def disk_kb_per_plan(self) -> float | None:
+        """KB that the broker wrote for one plan; None of somebody else's."""
+        per_step = self.figures.disk_kb_per_step
+        return None if per_step is None else per_step * self.case.shape.steps
 
     def to_dict(self) -> dict[str, Any]:
         """Gives it as JSON wants it."""
-        peak_mb = {name: round(mb, 1) for name, mb in self.peak_mb.items()}
         return {
             "case": self.case.name,
-            "peak_mb": peak_mb,
+            "peak_mb": dict(self.peak_mb),
             **asdict(self.figures),
         }
 
@@ -76,7 +76,7 @@ async def run(options: Options, say: Say) -> Report:
     """Runs the cases one after the other, on one system.
 
     Raises:
-        NothingMeasured: A plan had another end than one success.
+        NothingMeasured: A plan had another end than one success, or none.
     """
     facts = machine.facts()
     async with (
@@ -91,21 +91,27 @@ async def run(options: Options, say: Say) -> Report:
     ):
         rejected = client.topics.rejected.name
         load = Load(client, rejected, system.usages, system.check, PATIENCE_S)
-        await load.settle(SETTLE_SHAPE, SETTLE_IN_FLIGHT, options.pace.settle_s)
-        measured = [await _measure(system, load, each, options) for each in cases()]
-        for each in measured:
-            say(f"{each.case.name}: {each.figures.line()}")
-        await load.finish()
+        try:
+            measured = await _measure(system, load, options, say)
+        except (Stuck, Died):
+            say(system.last_words())
+            raise
     if load.tracker.problems:
         raise NothingMeasured(verdict(load.tracker.problems))
     return Report(options, facts, reported(installation.settings), measured)
 
 
 async def _measure(
-    system: System, load: Load, case: Case, options: Options
-) -> Measured:
-    groups = {name: [pid] for name, pid in system.pids().items()}
-    with Peak(groups, LOOK_EVERY_S) as peak:
-        scenario = Scenario(case.shape, 1, options.pace)
-        figures = await load.measure(scenario, case.terms)
-    return Measured(case, figures, peak.mb)
+    system: System, load: Load, options: Options, say: Say
+) -> list[Measured]:
+    await load.settle(SETTLE_SHAPE, SETTLE_IN_FLIGHT, SETTLE_S)
+    measured = []
+    for case in cases():
+        peaks = Peaks(system.pids())
+        figures = await load.one_by_one(
+            case.shape, case.terms, options.seconds, LEAST_PLANS
+        )
+        measured.append(Measured(case, figures, peaks.mb()))
+        say(f"{case.name}: {figures.line()}")
+    await load.finish()
+    return measured

@@ -45,7 +45,8 @@ PLANSTREAM = Peer(
     name="planstream",
     module="planstream",
     configs=("default",),
-    survives="each step's outcome and each decision is a record of a Kafka transaction",
+    survives="each step's outcome and each decision is in a Kafka log, the decisions "
+    "in transactions; one copy, which the system writes to disk when it likes",
 )
 RESTATE = Peer(
     name="Restate",

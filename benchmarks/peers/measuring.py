@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -27,7 +28,7 @@ class Amount:
     """Plans are run one at a time for so long, and at least three."""
     throughput_s: float = 8.0
     warm_up_s: float = 2.0
-    settle_s: float = 6.0
+    settle_s: float = 25.0
     """Load before anything is measured: engines have compilers and caches."""
 
 
@@ -35,8 +36,10 @@ LEAST_PLANS = 3
 RAMP = 0.2
 """Part of a throughput run in which the number of plans in flight only begins."""
 
-TURNS = 5
-"""Plans that must have ended in each place for that to make no difference."""
+TURNS = 3
+"""Plans that end in each place, if that does not take too long."""
+LONGEST = 3
+"""Times as long as was asked for, at most."""
 
 
 @dataclass
@@ -44,7 +47,7 @@ class Many:
     """Plans side by side. All that was begun counts for latencies and CPU."""
 
     in_flight: int
-    asked_s: float
+    full_s: float
     """For so long others took the place of those that ended."""
     took: list[float] = field(default_factory=list)
     ended: list[float] = field(default_factory=list)
@@ -53,16 +56,22 @@ class Many:
     """Until the last one had ended."""
 
     @property
+    def is_full(self) -> bool:
+        """Whether so many plans took another's place that there is a rate of those."""
+        return self._while_full() >= (TURNS - 1) * self.in_flight
+
+    @property
     def plans_per_s(self) -> float:
         """The rate while all are in flight: without the ramp, and the last plans.
 
-        Where few plans take another's place, that of the whole run.
+        Where few plans took another's place, that of the whole run.
         """
-        begin = RAMP * self.asked_s
-        full = sum(begin <= at < self.asked_s for at in self.ended)
-        if full < TURNS * self.in_flight:
+        if not self.is_full:
             return len(self.ended) / self.seconds
-        return full / (self.asked_s - begin)
+        return self._while_full() / (self.full_s * (1 - RAMP))
+
+    def _while_full(self) -> int:
+        return sum(RAMP * self.full_s <= at < self.full_s for at in self.ended)
 
 
 async def measure(running: Running, amount: Amount) -> dict[str, Any]:
@@ -117,6 +126,7 @@ def throughput(
     return {
         "in_flight": in_flight,
         "plans": plans,
+        "full_loop": many.is_full,
         "plans_per_s": round(rate, 2),
         "steps_per_s": round(rate * steps(shape), 1),
         "latency_ms": asdict(Latency.of(many.took)),
@@ -148,14 +158,21 @@ async def _one_at_a_time(
 
 
 async def _many(running: Running, shape: str, in_flight: int, seconds: float) -> Many:
-    """Keeps so many plans in flight for so long, and waits for the last of them."""
+    """Keeps so many plans in flight for so long, and waits for the last of them.
+
+    It takes longer where each place has not had its turns by then.
+    """
     began = time.perf_counter()
-    many = Many(in_flight, seconds)
+    many = Many(in_flight, math.inf)
 
     async def lane() -> None:
-        while time.perf_counter() < began + seconds:
+        while many.full_s == math.inf:
             many.took.append(await _one(running, shape))
-            many.ended.append(time.perf_counter() - began)
+            now = time.perf_counter() - began
+            many.ended.append(now)
+            had_turns = len(many.ended) >= TURNS * in_flight
+            if now >= (seconds if had_turns else LONGEST * seconds):
+                many.full_s = min(many.full_s, now)
 
     async with asyncio.TaskGroup() as lanes:
         for _ in range(in_flight):

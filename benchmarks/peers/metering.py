@@ -29,14 +29,11 @@ def memory_mb(pids: Iterable[int]) -> float:
 
 
 class Peak:
-    """The most memory that each group had when it was looked at; a context manager."""
+    """The most memory that each group had; a context manager."""
 
-    def __init__(
-        self, groups: Mapping[str, Sequence[int]], every_s: float = EVERY_S
-    ) -> None:
+    def __init__(self, groups: Mapping[str, Sequence[int]]) -> None:
         self.mb = dict.fromkeys(groups, 0.0)
         self._groups = groups
-        self._every_s = every_s
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -52,7 +49,7 @@ class Peak:
         while True:
             for name, pids in self._groups.items():
                 self.mb[name] = max(self.mb[name], memory_mb(pids))
-            if self._over.wait(self._every_s):
+            if self._over.wait(EVERY_S):
                 return
 
 

@@ -142,7 +142,8 @@ def _speed(each: Measured) -> Row:
 def _costs(each: Measured) -> Row:
     costs = [each.cpu_ms(role) for role in ROLES]
     cells = (f"{cost:.3f}" if cost else "–" for cost in costs)
-    return (each.layout.name, *cells, f"{each.written_kb:.2f}")
+    disk = each.full.disk_kb_per_step
+    return (each.layout.name, *cells, "–" if disk is None else f"{disk:.2f}")
 
 
 def _worth(each: Measured) -> Row:

@@ -46,12 +46,6 @@ class Measured:
         )
 
     @property
-    def written_kb(self) -> float:
-        """KB a step that the broker writes to its disk, under full load."""
-        broker = self.full.processes.get("broker")
-        return broker.written_kb_per_step if broker else 0.0
-
-    @property
     def cores(self) -> float:
         """CPU seconds a second of everything, under full load."""
         return sum(cost.cores for cost in self.full.processes.values())

@@ -10,7 +10,7 @@ from benchmarks.figures import Figures
 from benchmarks.presenting import NothingMeasured
 from benchmarks.scenarios import Scenario
 from benchmarks.shapes import chain
-from benchmarks.submissions import Template, Terms
+from benchmarks.submissions import LIFETIME_MS, Template, Terms
 from benchmarks.suite.session import Session
 from schemas.results import Status
 from streams.client import PlanClient
@@ -42,11 +42,14 @@ async def measure(session: Session) -> tuple[dict[str, float], list[Figures]]:
 
 
 def terms(sleep_s: float) -> Terms:
-    """What the slow step asks for: it may take as long as it does."""
+    """What the slow step asks for: it may take as long as it does, and its plan too."""
+    step_timeout_ms = int(2000 * sleep_s)
     return Terms(
         action="doze",
         payload=f'{{"seconds":{sleep_s}}}',
-        step_timeout_ms=int(2000 * sleep_s),
+        step_timeout_ms=step_timeout_ms,
+        timeout_ms=2 * step_timeout_ms,
+        lifetime_ms=LIFETIME_MS + 2 * step_timeout_ms,
     )
 
 

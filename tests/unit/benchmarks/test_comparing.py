@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import subprocess
 import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
 from benchmarks.__main__ import app
+from benchmarks.comparing import run as comparison
 from benchmarks.comparing import trees
 from benchmarks.comparing.command import shown
 from benchmarks.comparing.pairs import Pair, compare, measures
+from benchmarks.comparing.run import Options as ComparisonOptions
 from benchmarks.comparing.run import Report, Side
 from benchmarks.comparing.trees import Tree
 from benchmarks.presenting import NothingMeasured
+from streams.devkit.supervisor import Command
 from tests.unit.benchmarks.test_report import MACHINE, report
 
 
@@ -101,11 +109,14 @@ def test_a_side_runs_its_own_modules_with_its_own_settings(tmp_path: Path) -> No
     side = Side(tree, {"fetch_max_wait_ms": "500"})
     assert side.name == "aaa fetch_max_wait_ms=500"
     assert side.variables["PLANSTREAM_FETCH_MAX_WAIT_MS"] == "500"
-    (tmp_path / "streams.py").write_text("print('its own')")
+    rivals = tmp_path / "found-by", tmp_path / "here"
+    for folder, word in ((tmp_path, "its own"), *((each, "other") for each in rivals)):
+        folder.mkdir(exist_ok=True)
+        (folder / "streams.py").write_text(f"print('{word}')")
     found = subprocess.run(
         [sys.executable, "-m", "streams"],
-        env=side.variables,
-        cwd=tmp_path.parent,
+        env=os.environ | {"PYTHONPATH": str(rivals[0])} | side.variables,
+        cwd=rivals[1],
         capture_output=True,
         text=True,
         check=True,
@@ -113,12 +124,22 @@ def test_a_side_runs_its_own_modules_with_its_own_settings(tmp_path: Path) -> No
     assert found.stdout == "its own\n"
 
 
-@pytest.mark.parametrize("text", ["fetch_max_wait_ms", "no_such=1"])
-def test_what_is_no_setting_is_refused(text: str) -> None:
-    """Before anything is checked out."""
-    done = CliRunner().invoke(app, ["compare", "HEAD", "--setting", text])
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("fetch_max_wait_ms", "is no setting"),
+        ("no_such=1", "is no setting"),
+        ("fetch_max_wait_ms=soon", "fetch_max_wait_ms"),
+        ("broker=127.0.0.1:9", "is given to both"),
+        ("partitions=4", "is given to both"),
+    ],
+)
+def test_what_would_not_arrive_is_refused(text: str, why: str) -> None:
+    """Before anything is checked out: a column of it would lie."""
+    argv = ["compare", "HEAD", "--partitions", "2", "--setting", text]
+    done = CliRunner().invoke(app, argv)
     assert done.exit_code == 2
-    assert "is no setting" in " ".join(done.output.split())
+    assert why in " ".join(done.output.lower().split())
 
 
 def test_a_tree_is_compiled_by_its_own_tools(tmp_path: Path) -> None:
@@ -136,3 +157,65 @@ def test_a_tree_is_compiled_by_its_own_tools(tmp_path: Path) -> None:
     assert copy.folder.is_dir()
     with pytest.raises(NothingMeasured, match="no compiler"):
         trees.compiled(tree, tmp_path / "bad")
+
+
+class Runs:
+    """Stands for the runs of a comparison: no system is started."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, compiled: bool) -> None:
+        self.compiled = compiled
+        self.made: list[str] = []
+        self.asked: list[dict[str, str]] = []
+        monkeypatch.setattr(comparison, "checked_out", self._checked_out)
+        monkeypatch.setattr(trees, "compiled", self._compiled)
+        monkeypatch.setattr(comparison, "Supervisor", self._supervisor)
+        monkeypatch.setattr(comparison, "_taken", self._taken)
+
+    @contextmanager
+    def _checked_out(self, commit: str, folder: Path) -> Iterator[Tree]:
+        yield Tree(commit, folder, Path(sys.executable))
+
+    def _compiled(self, tree: Tree, folder: Path) -> Tree:
+        self.made.append(tree.commit)
+        return Tree(tree.commit, folder, tree.python)
+
+    @asynccontextmanager
+    async def _supervisor(self, **_options: Any) -> AsyncIterator[Runs]:
+        yield self
+
+    def start(self, command: Command) -> Runs:
+        self.asked.append(dict(command.env))
+        return self
+
+    async def wait_ready(self, _seconds: float) -> None:
+        """Is at its end at once."""
+
+    def _taken(self, _file: Path) -> dict[str, Any]:
+        machine = {**MACHINE, "compiled": self.compiled}
+        return {**report().to_dict(), "machine": machine}
+
+
+def compared(options: ComparisonOptions) -> Report:
+    """Runs a comparison."""
+    return asyncio.run(comparison.run(options, lambda _: None))
+
+
+def test_a_setting_is_the_candidates_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By turns, base first; one commit is compiled once."""
+    runs = Runs(monkeypatch, compiled=True)
+    settings = {"fetch_max_wait_ms": "500"}
+    options = ComparisonOptions("a", "a", 2, [], compiled=True, settings=settings)
+    found = compared(options)
+    name = "PLANSTREAM_FETCH_MAX_WAIT_MS"
+    assert [each.get(name) for each in runs.asked] == [None, "500"] * 2
+    assert runs.made == ["a"]
+    assert {Path(each["PYTHONPATH"]).name for each in runs.asked} == {"a-compiled"}
+    assert found.sides == ("a", "a fetch_max_wait_ms=500")
+    assert found.machine["compiled"]
+
+
+def test_folds_are_what_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the report would tell of something that did not run."""
+    Runs(monkeypatch, compiled=False)
+    with pytest.raises(NothingMeasured, match="its folds were interpreted"):
+        compared(ComparisonOptions("a", "b", 1, [], compiled=True))

@@ -48,14 +48,15 @@ def test_results_are_of_the_largest_size() -> None:
     assert LARGE[-1].shape.steps == RESULTS
 
 
-def test_a_report_has_a_row_for_each_case() -> None:
-    """With the memory of planstream's processes, and the disk by the plan."""
-    costs = {"broker": Cost(0.1, 0.1, 900.0, written_kb_per_step=2.0)}
+@pytest.mark.parametrize(("kb", "told"), [(2.0, "2,048"), (None, "–")])
+def test_a_report_has_a_row_for_each_case(kb: float | None, told: str) -> None:
+    """With planstream's memory; a broker of somebody else's has a disk unknown."""
+    costs = {"broker": Cost(0.1, 0.1, 900.0, written_kb_per_step=kb)}
     latency = Latency(100.0, 150.0, 200.0, 300.0)
     figures = Figures("ready-1024", 1, 50, 5.0, 10.0, 10_240.0, latency, costs)
     peak = {"coordinator": 120.4, "worker": 80.0, "broker": 900.0}
     measured = Measured(LARGE[2], figures, peak)
     report = shown(Report(Options(), MACHINE, {}, [measured]))
-    row = "| 1,024 steps, all ready | 50 | 100 | 300 | 120 | 80 | 2,048 |"
-    assert row in report.markdown()
+    row = "| 1,024 steps, all ready | 50 | 100 | 300 | 120 | 80 |"
+    assert f"{row} {told} |" in report.markdown()
     assert report.document["cases"][0]["peak_mb"]["coordinator"] == 120.4

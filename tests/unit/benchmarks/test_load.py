@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
+from benchmarks.figures import Figures
 from benchmarks.load import LOOK_INSIDE_EVERY, Load, Stuck, inspect
 from benchmarks.processes import Usage
 from benchmarks.scenarios import Pace, Scenario
 from benchmarks.shapes import chain
-from benchmarks.submissions import Submission, fresh_ids
+from benchmarks.submissions import Submission, Terms, fresh_ids
 from schemas.codec import encode_fields
 from schemas.results import PlanResult
 
@@ -167,6 +168,21 @@ def test_a_scenario_measures_at_least_one_plan() -> None:
         return figures.plans
 
     assert asyncio.run(run()) == 1
+
+
+@pytest.mark.parametrize(("seconds", "least"), [(0.0, 3), (0.1, 1)])
+def test_whole_plans_alone_are_what_a_window_holds(seconds: float, least: int) -> None:
+    """None is under way at either end: what they cost is theirs."""
+    pipeline = Pipeline()
+
+    async def run() -> Figures:
+        terms = Terms(payload="{}")
+        return await load(pipeline).one_by_one(SHAPE, terms, seconds, least)
+
+    figures = asyncio.run(run())
+    assert figures.plans == pipeline.sent >= least
+    assert figures.seconds >= seconds
+    assert pipeline.most == 1
 
 
 def test_plans_that_do_not_end_are_noticed() -> None:

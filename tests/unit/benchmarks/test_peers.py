@@ -14,7 +14,7 @@ from benchmarks.peers import baseline, plans
 from benchmarks.peers.engine import Running
 from benchmarks.peers.engines.planstream import plan
 from benchmarks.peers.environments import PLANSTREAM, Environment
-from benchmarks.peers.measuring import Amount, Many, measure, throughput
+from benchmarks.peers.measuring import TURNS, Amount, Many, measure, throughput
 from benchmarks.peers.report import shown
 from benchmarks.peers.run import Report
 from benchmarks.peers.run import measure as measure_in_environment
@@ -61,7 +61,7 @@ def test_cpu_is_shared_out_to_the_steps_and_others_to_the_machine() -> None:
     """10 fans of 12 steps, of which 8 ended while one was in flight."""
     spent = {"engine": 0.24, "others": 0.0}
     ended = [0.1, *([1.0] * 8), 2.5]
-    many = Many(1, asked_s=2.0, took=[0.1] * 10, ended=ended, seconds=2.5)
+    many = Many(1, full_s=2.0, took=[0.1] * 10, ended=ended, seconds=2.5)
     found = throughput("fan-10", 1, many, spent)
     assert (found["plans_per_s"], found["steps_per_s"]) == (5.0, 60.0)
     assert found["cpu_ms_per_step"] == {"engine": 2.0}
@@ -70,7 +70,7 @@ def test_cpu_is_shared_out_to_the_steps_and_others_to_the_machine() -> None:
 
 def test_a_slow_engine_has_the_rate_of_its_whole_run() -> None:
     """To the end of its last plan: few of them ended in time, or none."""
-    slow = Many(1, asked_s=2.0, took=[8.0], ended=[8.0], seconds=8.0)
+    slow = Many(1, full_s=2.0, took=[8.0], ended=[8.0], seconds=8.0)
     assert slow.plans_per_s == 0.125
     waves = Many(2, 2.0, took=[1.9] * 2, ended=[1.9] * 2, seconds=2.0)
     assert waves.plans_per_s == 1.0
@@ -97,21 +97,34 @@ def test_the_report_has_a_row_for_each_engine() -> None:
 
 def test_the_baseline_is_named_as_the_targets_name_it() -> None:
     """Else no multiple could be computed; with each number of plans in flight."""
-    latency = {"p50": 1.0, "p99": 2.0}
-    shapes = {
-        shape: {
-            "latency_ms": latency,
-            "throughput": [
-                {"in_flight": number, "plans_per_s": 5.0, "steps_per_s": 15.0}
-                for number in numbers
-            ],
-        }
-        for shape, numbers in baseline.LOADS.items()
-    }
-    found = baseline.measures({"shapes": shapes})
-    assert found.keys() >= {each.against for each in TARGETS if each.against}
-    assert found["restate chain-3 × 1000 plans/s"] == 5.0
-    assert found["restate fan-10 × 400 steps/s"] == 15.0
+    found = baseline.measures(measured())
+    assert found["restate chain-3 p50"] >= 1
+    loads = {"restate chain-3 × 4 plans/s", "restate chain-3 × 8 plans/s"}
+    assert found.keys() >= loads
+    names = {f"restate {x} × {n}" for x, ns in baseline.LOADS.items() for n in ns}
+    rates = {x.against for x in TARGETS if x.against and x.against.endswith("/s")}
+    assert {name.rpartition(" ")[0] for name in rates} <= names
+
+
+def test_rates_belong_to_their_number_of_plans_in_flight() -> None:
+    """In the baseline, and in the columns of the report."""
+    one = measured()
+    for place, run in enumerate(one["shapes"]["chain-3"]["throughput"]):
+        run |= {"plans_per_s": 100.0 * (place + 1), "steps_per_s": 300.0 * (place + 1)}
+    found = baseline.measures(one)
+    assert found["restate chain-3 × 4 plans/s"] == 100.0
+    assert found["restate chain-3 × 8 steps/s"] == 600.0
+    whole = shown(Report(MACHINE, AMOUNT, 1, {("Restate", "run"): [one]}))
+    (rates,) = (each for each in whole.sections if "Many in flight" in each.title)
+    assert rates.columns == ("engine", "chain-3 × 4", "chain-3 × 8")
+    assert rates.rows == [("Restate `run`", "100 (300)", "200 (600)")]
+
+
+def test_each_place_has_its_turns() -> None:
+    """However short a run was asked for: a first wave is no rate."""
+    (few, many) = measured()["shapes"]["chain-3"]["throughput"]
+    assert few["plans"] >= TURNS * 4
+    assert many["plans"] >= TURNS * 8
 
 
 def test_an_engine_that_does_not_start_is_told(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import machine
-from benchmarks.processes import family, usages
+from benchmarks.processes import Peaks, family, usages
 
 BUSY = "sum(i * i for i in range(4_000_000)); print(flush=True); sys.stdin.read()"
 PARENT = "subprocess.run([sys.executable, '-c', 'import sys; ' + sys.argv[1]])"
@@ -61,3 +61,47 @@ def test_the_cpu_is_named_by_its_model() -> None:
     assert machine.cpu_model("") == os.uname().machine
     assert machine.memory_mb("MemFree: 3 kB\nMemTotal: 2048 kB\n") == 2
     assert machine.memory_mb("") is None
+
+
+def test_the_most_memory_is_remembered_from_a_time_on() -> None:
+    """Also what a process had for a moment; not what it had before."""
+    code = (
+        "import sys\n"
+        "for size in (64, 32):\n"
+        "    sys.stdin.readline()\n"
+        "    x = b'x' * (size * 2**20)\n"
+        "    del x\n"
+        "    print(flush=True)\n"
+        "sys.stdin.read()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        peaks = []
+        for _ in range(2):
+            counted = Peaks({"child": child.pid})
+            child.stdin.write("\n")
+            child.stdin.flush()
+            child.stdout.readline()
+            peaks.append(counted.mb()["child"])
+        child.communicate("")
+    assert peaks[0] > 64
+    assert 32 < peaks[1] < 64
+
+
+def test_what_is_written_to_disks_is_counted(tmp_path: Path) -> None:
+    """Not everywhere: memory that looks like a disk is none."""
+    before = usages({"own": os.getpid()})["own"].written_bytes
+    with (tmp_path / "file").open("wb") as file:
+        file.write(b"x" * 2**22)
+        file.flush()
+        os.fsync(file.fileno())
+    after = usages({"own": os.getpid()})["own"].written_bytes
+    if before is None or after is None or after == before:
+        pytest.skip("this system does not count writes, or the file was not on a disk")
+    assert after - before >= 2**22

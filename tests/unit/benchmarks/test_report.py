@@ -18,7 +18,10 @@ WINDOW = Window(
     ended=102.0,
     latencies=[0.001 * n for n in range(1, 101)],
     before={"coordinator": Usage(1.0, 2**20), "worker": Usage(5.0, 2**20, 500)},
-    after={"coordinator": Usage(1.6, 3 * 2**20), "worker": Usage(5.3, 2**20, 600_500)},
+    after={
+        "coordinator": Usage(1.6, 3 * 2**20),
+        "worker": Usage(5.3, 2**20, 500 + 600 * 1024),
+    },
 )
 MACHINE = {
     "cpu": "Chip",

@@ -138,7 +138,7 @@ def test_an_early_deadline_is_as_wrong_as_a_late_one() -> None:
     assert found["firing error max"] == 40.0
 
 
-@pytest.mark.parametrize("sleep_s", [1.0, 60.0, 120.0])
+@pytest.mark.parametrize("sleep_s", [1.0, 60.0, 2000.0])
 def test_a_sleeper_may_sleep(sleep_s: float) -> None:
     """Longer than a step of the benchmarks may take otherwise."""
     asked = sleeper.terms(sleep_s)
