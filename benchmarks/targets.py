@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from benchmarks.tables import Row, Section
 
-Measures = Mapping[str, Sequence[float]]
-"""Values by measure, one for each round."""
+Measures = Mapping[str, Mapping[int, float]]
+"""Values by measure and by round; not every round has all."""
 
 
 @dataclass(frozen=True)
@@ -138,12 +138,12 @@ class Judgement:
     @classmethod
     def of(cls, target: Target, measures: Measures) -> Judgement:
         """Judges a target by the medians of the rounds."""
-        values = measures.get(target.measure, ())
-        value = statistics.median(values) if values else None
-        others = measures.get(target.against or "", ())
-        pairs = [mine / other for mine, other in zip(values, others, strict=False)]
-        ratio = statistics.median(pairs) if pairs else None
-        return cls(target, len(values), value, ratio)
+        ours = measures.get(target.measure, {})
+        value = statistics.median(ours.values()) if ours else None
+        theirs = measures.get(target.against or "", {})
+        ratios = [ours[each] / theirs[each] for each in ours.keys() & theirs.keys()]
+        ratio = statistics.median(ratios) if ratios else None
+        return cls(target, len(ours), value, ratio)
 
     @property
     def reached(self) -> Literal["aim", "must", "no", "not measured"]:

@@ -86,6 +86,7 @@ def curve_of(figures: Sequence[Figures]) -> list[Point]:
     return points
 
 
-def _row(name: str, values: Sequence[float]) -> Row:
+def _row(name: str, by_round: Mapping[int, float]) -> Row:
+    values = by_round.values()
     shown = (statistics.median(values), min(values), max(values))
     return (name, f"{len(values)}", *(f"{value:,.4g}" for value in shown))

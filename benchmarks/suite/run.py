@@ -47,9 +47,12 @@ class Options:
 class Found:
     """What has been measured so far."""
 
-    measures: defaultdict[str, list[float]] = field(
-        default_factory=lambda: defaultdict(list)
+    round: int = 1
+    """The one that is under way."""
+    measures: defaultdict[str, dict[int, float]] = field(
+        default_factory=lambda: defaultdict(dict)
     )
+    """By name, and by round."""
     figures: list[tuple[str, Figures]] = field(default_factory=list)
     """The closed loops, each with the part that it belongs to."""
     problems: Counter[str] = field(default_factory=Counter)
@@ -59,9 +62,9 @@ class Found:
     """What Restate was made of."""
 
     def add(self, measures: Mapping[str, float]) -> None:
-        """Takes the measures of a round."""
+        """Takes measures of the round."""
         for name, value in measures.items():
-            self.measures[name].append(value)
+            self.measures[name][self.round] = value
 
     def add_figures(self, part: str, figures: Sequence[Figures]) -> None:
         """Takes the closed loops of a part."""
@@ -75,7 +78,8 @@ async def run(options: Options, say: Say) -> tuple[Mapping[str, Any], Found]:
     """
     facts, found = machine.facts(), Found()
     for number in range(options.scale.rounds):
-        say(f"round {number + 1} of {options.scale.rounds}")
+        found.round = number + 1
+        say(f"round {found.round} of {options.scale.rounds}")
         if options.baseline is not None and "restate" in options.parts:
             measuring = _baseline(options.baseline, found, say)
             await _guarded("restate", measuring, found, say)

@@ -61,7 +61,7 @@ def test_a_report_has_targets_figures_and_a_picture(
     assert ET.parse(tmp_path / "latency.svg").getroot().tag.endswith("svg")
     document = json.loads((tmp_path / "a.json").read_text())
     assert len(document["targets"]) >= 13
-    assert document["measures"]["chain-3 × 100 p50"] == [50.0]
+    assert document["measures"]["chain-3 × 100 p50"] == {"1": 50.0}
 
 
 def test_options_choose_how_much(monkeypatch: pytest.MonkeyPatch) -> None:
