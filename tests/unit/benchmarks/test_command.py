@@ -11,8 +11,12 @@ from typer.testing import CliRunner
 
 from benchmarks import speed
 from benchmarks.__main__ import app
+from benchmarks.large import run as large_run
+from benchmarks.overload import run as overload_run
+from benchmarks.presenting import NothingMeasured
 from benchmarks.report import Report
 from benchmarks.run import Options
+from benchmarks.soak import run as soak_run
 from streams.devkit.supervisor import NotReady
 
 MACHINE = {
@@ -96,3 +100,23 @@ def test_an_unknown_shape_is_wrong_usage(shape: str) -> None:
     done = CliRunner().invoke(app, ["speed", "--shape", shape])
     assert done.exit_code == 2
     assert shape in done.output
+
+
+@pytest.mark.parametrize(
+    ("command", "module"),
+    [("soak", soak_run), ("overload", overload_run), ("large", large_run)],
+)
+def test_topics_have_the_partitions_that_were_asked_for(
+    monkeypatch: pytest.MonkeyPatch, command: str, module: Any
+) -> None:
+    """And none are named where none were: the settings say then."""
+    asked: list[Any] = []
+
+    def installed(*_: Any, **settings: Any) -> Any:
+        asked.append(settings["partitions"])
+        raise NothingMeasured("enough")
+
+    monkeypatch.setattr(module, "installed", installed)
+    for more in ([], ["--partitions", "3"]):
+        assert CliRunner().invoke(app, [command, *more]).exit_code == 2
+    assert asked == [None, 3]
