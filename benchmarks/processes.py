@@ -10,6 +10,9 @@ from pathlib import Path
 
 import psutil
 
+WRITES_ARE_COUNTED = hasattr(psutil.Process, "io_counters")
+"""Not on every system."""
+
 
 @dataclass(frozen=True)
 class Usage:
@@ -18,7 +21,8 @@ class Usage:
     cpu_s: float
     rss_bytes: int
     written_bytes: int | None = None
-    """To disks, where the system tells; what stays in memory is not among it."""
+    """To disks, where the system tells; what stays in memory is not among it, and pages
+    that are written to twice within seconds count once."""
 
     @property
     def rss_mb(self) -> float:
@@ -48,22 +52,15 @@ def family(pids: Iterable[int]) -> Iterator[psutil.Process]:
 def _usage(name: str, pid: int) -> Usage:
     if not psutil.pid_exists(pid):
         raise ProcessLookupError(f"the process {name} is gone")
-    cpu_s, rss_bytes = 0.0, 0
-    written: list[int | None] = []
+    cpu_s, rss_bytes, written = 0.0, 0, 0
     for process in family([pid]):
         with contextlib.suppress(psutil.Error):  # ended in between
             times = process.cpu_times()
             cpu_s += times.user + times.system
             rss_bytes += process.memory_info().rss
-            written.append(_written_bytes(process))
-    told = [each for each in written if each is not None]
-    return Usage(cpu_s, rss_bytes, sum(told) if len(told) == len(written) else None)
-
-
-def _written_bytes(process: psutil.Process) -> int | None:
-    """Pages that are written to twice within seconds count once."""
-    counters = getattr(process, "io_counters", None)  # not on every system
-    return counters().write_bytes if counters else None
+            if WRITES_ARE_COUNTED:
+                written += process.io_counters().write_bytes
+    return Usage(cpu_s, rss_bytes, written if WRITES_ARE_COUNTED else None)
 
 
 class Peaks:

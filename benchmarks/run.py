@@ -75,8 +75,7 @@ async def measure(
     """Measures the scenarios on a system that runs; what went wrong, and how often."""
     figures: list[Figures] = []
     async with Client.connected(system.settings) as client:
-        rejected = client.topics.rejected.name
-        load = Load(client, rejected, system.usages, system.check, options.patience_s)
+        load = load_on(system, client, options.patience_s)
         try:
             await load.settle(SETTLE_SHAPE, SETTLE_IN_FLIGHT, options.pace.settle_s)
             for scenario in options.scenarios:
@@ -87,6 +86,18 @@ async def measure(
             load.tracker.incorrect(str(error))
             load.tracker.unanswered()
     return figures, dict(load.tracker.problems)
+
+
+def load_on(system: System, client: Client, patience_s: float) -> Load:
+    """Makes a load generator for a system that runs.
+
+    Args:
+        system: Whose processes are measured.
+        client: Its connection to Kafka.
+        patience_s: How long nothing may come back while plans are in flight.
+    """
+    rejected = client.topics.rejected.name
+    return Load(client, rejected, system.usages, system.check, patience_s)
 
 
 def reported(settings: Settings) -> dict[str, Any]:

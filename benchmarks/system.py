@@ -49,11 +49,7 @@ class Installation:
 
     def environment(self, **more: Any) -> dict[str, str]:
         """Gives processes the settings, and further ones."""
-        return {
-            ENV_PREFIX + name.upper(): str(value)
-            for name, value in {**self.given, **more}.items()
-            if value is not None
-        }
+        return variables({**self.given, **more})
 
 
 @dataclass(frozen=True)
@@ -90,6 +86,15 @@ class System:
         pids["broker"] = self.broker.pid if self.broker else None
         pids["driver"] = os.getpid()
         return {name: pid for name, pid in pids.items() if pid is not None}
+
+
+def variables(settings: Mapping[str, Any]) -> dict[str, str]:
+    """Writes settings as a process finds them in its environment; None is none."""
+    return {
+        ENV_PREFIX + name.upper(): str(value)
+        for name, value in settings.items()
+        if value is not None
+    }
 
 
 @asynccontextmanager

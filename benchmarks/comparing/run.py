@@ -16,7 +16,7 @@ from benchmarks.comparing.pairs import Pair, compare, measures
 from benchmarks.comparing.trees import Tree, checked_out
 from benchmarks.presenting import NothingMeasured, Say
 from benchmarks.report import VERDICT
-from streams.config import ENV_PREFIX
+from benchmarks.system import variables
 from streams.devkit.supervisor import Command, NotReady, Supervisor
 
 MEASURED_WITHIN_S = 1800.0
@@ -53,8 +53,7 @@ class Side:
     @property
     def variables(self) -> dict[str, str]:
         """What its processes get on top of this one's own."""
-        given = {ENV_PREFIX + k.upper(): value for k, value in self.settings.items()}
-        return {**self.tree.variables, **given}
+        return {**self.tree.variables, **variables(self.settings)}
 
 
 @dataclass(frozen=True)
@@ -88,13 +87,7 @@ async def run(options: Options, say: Say) -> Report:
         for number in range(options.rounds):
             for side, found in zip(sides, raw, strict=True):
                 say(f"round {number + 1} of {options.rounds}: {side.name}")
-                measured = await _speed(
-                    side,
-                    options.speed,
-                    folder / "speed.json",
-                    compiled=options.compiled,
-                )
-                found.append(measured)
+                found.append(await _speed(side, options.speed, folder / "speed.json"))
     return Report(
         machine=facts,
         sides=(sides[0].name, sides[1].name),
@@ -115,9 +108,7 @@ def _compiled(base: Tree, candidate: Tree, folder: Path, say: Say) -> tuple[Tree
     return copy, trees.compiled(candidate, folder / "b-compiled")
 
 
-async def _speed(
-    side: Side, arguments: Sequence[str], file: Path, *, compiled: bool
-) -> Any:
+async def _speed(side: Side, arguments: Sequence[str], file: Path) -> Any:
     tree = side.tree
     argv = (str(tree.python), "-m", "benchmarks", "speed", *arguments)
     command = Command(
@@ -135,7 +126,7 @@ async def _speed(
             raise NothingMeasured(f"{side.name}: {error}") from None
     report = _taken(file)
     is_compiled = report["machine"]["compiled"]
-    if is_compiled is not compiled:
+    if is_compiled is not tree.is_compiled:
         how = "compiled" if is_compiled else "interpreted"
         raise NothingMeasured(f"{side.name}: its folds were {how}")
     return report

@@ -24,6 +24,7 @@ class Tree:
     commit: str
     folder: Path
     python: Path
+    is_compiled: bool = False
 
     @property
     def variables(self) -> Mapping[str, str]:
@@ -59,7 +60,7 @@ def compiled(tree: Tree, folder: Path) -> Tree:
     """
     tool = tree.folder / "tools" / "compile.py"
     _run(str(tree.python), str(tool), str(folder), cwd=tree.folder, **tree.variables)
-    return replace(tree, folder=folder)
+    return replace(tree, folder=folder, is_compiled=True)
 
 
 def _python(folder: Path) -> Path:

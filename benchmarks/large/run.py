@@ -15,7 +15,7 @@ from benchmarks.load import Load, Stuck
 from benchmarks.presenting import NothingMeasured, Say
 from benchmarks.processes import Peaks
 from benchmarks.report import verdict
-from benchmarks.run import SETTLE_IN_FLIGHT, SETTLE_SHAPE, reported
+from benchmarks.run import SETTLE_IN_FLIGHT, SETTLE_SHAPE, load_on, reported
 from benchmarks.system import Died, System, installed, serving
 
 SETTLE_S = 25.0
@@ -89,8 +89,7 @@ async def run(options: Options, say: Say) -> Report:
         serving(installation) as system,
         Client.connected(system.settings) as client,
     ):
-        rejected = client.topics.rejected.name
-        load = Load(client, rejected, system.usages, system.check, PATIENCE_S)
+        load = load_on(system, client, PATIENCE_S)
         try:
             measured = await _measure(system, load, options, say)
         except (Stuck, Died):

@@ -13,11 +13,10 @@ from typing import Any
 from benchmarks import machine
 from benchmarks.client import Client
 from benchmarks.figures import Latency
-from benchmarks.load import Load
 from benchmarks.overload.figures import Overload, Sample
 from benchmarks.presenting import NothingMeasured, Say
 from benchmarks.report import verdict
-from benchmarks.run import reported
+from benchmarks.run import load_on, reported
 from benchmarks.scenarios import Pace, Scenario
 from benchmarks.shapes import chain
 from benchmarks.steady import Steady
@@ -114,8 +113,7 @@ async def _overload(
     system: System, client: Client, kind: Kind, options: Options, say: Say
 ) -> Overload:
     pace = options.pace
-    rejected = client.topics.rejected.name
-    load = Load(client, rejected, system.usages, system.check, LONGEST_DRAIN_S)
+    load = load_on(system, client, LONGEST_DRAIN_S)
     await load.settle(SHAPE, SETTLE_IN_FLIGHT, pace.settle_s)
     alone = Scenario(SHAPE, 1, pace)
     before = await load.measure(alone, kind.terms)

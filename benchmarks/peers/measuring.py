@@ -91,8 +91,11 @@ async def measure(running: Running, amount: Amount) -> dict[str, Any]:
         for shape in amount.loads:
             await _one_at_a_time(running, shape, amount.warm_up_s, 1)
             took = await _one_at_a_time(running, shape, amount.latency_s, LEAST_PLANS)
-            found[shape] = {"plans": len(took), "latency_ms": asdict(Latency.of(took))}
-            found[shape]["throughput"] = rates[shape]
+            found[shape] = {
+                "plans": len(took),
+                "latency_ms": asdict(Latency.of(took)),
+                "throughput": rates[shape],
+            }
     return {
         "shapes": found,
         "peak_mb": {name: round(mb, 1) for name, mb in peak.mb.items()},

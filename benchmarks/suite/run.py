@@ -11,13 +11,12 @@ from typing import Any
 
 from benchmarks import backlog, machine
 from benchmarks.figures import Figures
-from benchmarks.load import Stuck
 from benchmarks.peers.baseline import Baseline
 from benchmarks.presenting import NothingMeasured, Say
 from benchmarks.run import reported
 from benchmarks.suite import deadlines, open_plans, recorded, sleeper, speed
 from benchmarks.suite.session import Scale, Session, session
-from benchmarks.system import Died, installed
+from benchmarks.system import installed
 from streams.devkit.supervisor import NotReady
 
 PARTS = ("speed", "restate", "deadlines", "recorded", "sleeper", "open")
@@ -123,7 +122,7 @@ async def _guarded(part: str, measuring: Any, found: Found, say: Say) -> None:
     say(f" {part}")
     try:
         await measuring
-    except (Stuck, Died, NotReady, NothingMeasured, TimeoutError) as error:
+    except (NotReady, NothingMeasured, TimeoutError) as error:
         found.problems[f"{part}: {error}"] += 1
         say(f"  {error}")
 

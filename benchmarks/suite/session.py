@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from benchmarks.client import Client
 from benchmarks.load import Load
 from benchmarks.presenting import Say
-from benchmarks.run import SETTLE_IN_FLIGHT, SETTLE_SHAPE
+from benchmarks.run import SETTLE_IN_FLIGHT, SETTLE_SHAPE, load_on
 from benchmarks.scenarios import Pace
 from benchmarks.system import Installation, System, serving
 from streams.devkit.lines import Sink
@@ -49,12 +49,6 @@ async def session(
         serving(installation, hear) as system,
         Client.connected(system.settings) as client,
     ):
-        load = Load(
-            client,
-            client.topics.rejected.name,
-            system.usages,
-            system.check,
-            scale.patience_s,
-        )
+        load = load_on(system, client, scale.patience_s)
         await load.settle(SETTLE_SHAPE, SETTLE_IN_FLIGHT, scale.pace.settle_s)
         yield Session(system, client, load, scale, say)

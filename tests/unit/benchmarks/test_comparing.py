@@ -155,6 +155,7 @@ def test_a_tree_is_compiled_by_its_own_tools(tmp_path: Path) -> None:
     copy = trees.compiled(tree, tmp_path / "copy")
     assert copy.folder == tmp_path / "copy"
     assert copy.folder.is_dir()
+    assert copy.is_compiled
     with pytest.raises(NothingMeasured, match="no compiler"):
         trees.compiled(tree, tmp_path / "bad")
 
@@ -177,7 +178,7 @@ class Runs:
 
     def _compiled(self, tree: Tree, folder: Path) -> Tree:
         self.made.append(tree.commit)
-        return Tree(tree.commit, folder, tree.python)
+        return Tree(tree.commit, folder, tree.python, is_compiled=True)
 
     @asynccontextmanager
     async def _supervisor(self, **_options: Any) -> AsyncIterator[Runs]:
