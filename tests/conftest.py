@@ -10,6 +10,7 @@ from hypothesis import settings
 
 from benchmarks.machine import is_compiled
 from streams.devkit.kafka import EmbeddedKafka
+from tests.scratch import write_to_memory
 
 # A shared machine is slow now and then; pytest-timeout bounds a test all the same.
 settings.register_profile("planstream", deadline=None, print_blob=True)
@@ -23,6 +24,11 @@ class Broker:
     bootstrap: str
     embedded: EmbeddedKafka | None
     """None when it is the one of PLANSTREAM_BROKER, which is not ours to kill."""
+
+
+def pytest_configure() -> None:
+    """Decide where temporary files lie, before there is one."""
+    write_to_memory()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,25 +1,21 @@
-"""What lies on the topics about plans that ended wrongly, and what hides there."""
+"""What lies on the topics about plans that ended wrongly."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Collection, Iterable
-from pathlib import Path
 from typing import Any
-
-from aiokafka.structs import TopicPartition
 
 from schemas import codec
 from schemas.decode_error import DecodeError
 from schemas.identity import peek_ids
 from streams.topics import Topic
 from tests.chaos.reading import read
-from tests.integration.system import System, partitions_of
+from tests.integration.system import System
 
 PLAN_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
 MOST = 5
 CUT = 600
-MOST_WORDS, CUT_WORDS = 3, 200
 
 
 def concerned(broken: Iterable[str]) -> list[str]:
@@ -41,48 +37,6 @@ async def autopsy(system: System, ids: Collection[str]) -> AsyncIterator[str]:
         if topic is not topics.changelog:
             async for line in _lines(system, topic, wanted):
                 yield line
-
-
-async def hidden(
-    system: System, acknowledged: Iterable[tuple[int, int]]
-) -> AsyncIterator[str]:
-    """A line for each log of which nobody may read all that is there.
-
-    A transaction is open, or the broker does not show what it has acknowledged.
-
-    Args:
-        system: the one under test.
-        acknowledged: partitions of the plans topic, and offsets.
-    """
-    tps = partitions_of(*system.topics.all())
-    async with system.consumer() as consumer:
-        readable = await consumer.end_offsets(tps)
-    async with system.consumer(committed=False) as consumer:
-        written = await consumer.end_offsets(tps)
-    for partition, offset in acknowledged:
-        tp = TopicPartition(system.topics.plans.name, partition)
-        written[tp] = max(written[tp], offset + 1)
-    for tp in tps:
-        to, end = readable[tp], written[tp]
-        if to < end:
-            yield f"{tp.topic}/{tp.partition} can be read to {to}, reached {end}"
-
-
-def last_words(logs: Iterable[Path]) -> list[str]:
-    """What processes said last of themselves: a few lines of each, cut."""
-    return [
-        f"{log.name}: {line[:CUT_WORDS]}"
-        for log in logs
-        for line in _own_lines(log)[-MOST_WORDS:]
-    ]
-
-
-def _own_lines(log: Path) -> list[str]:
-    if not log.exists():
-        return []
-    return [
-        line for line in log.read_text("utf-8").splitlines() if " planstream" in line
-    ]
 
 
 async def _lines(

@@ -15,7 +15,7 @@ from streams.devkit.cluster import EmbeddedCluster
 from streams.devkit.kafka import EmbeddedKafka
 from streams.runtime.exits import EXIT_MISFIT
 from streams.runtime.membership import members
-from tests.chaos.autopsy import autopsy, concerned, hidden, last_words
+from tests.chaos.autopsy import autopsy, concerned
 from tests.chaos.broker_faults import broker_faults
 from tests.chaos.checks import Checks
 from tests.chaos.faults import Faults
@@ -31,6 +31,7 @@ from tests.chaos.proxy import Proxy
 from tests.chaos.report import report, summary
 from tests.chaos.schedule import COMBINED, COORDINATOR, WORKER, draw
 from tests.chaos.storm import Storm
+from tests.integration.symptoms import hidden, last_words
 from tests.integration.system import Keeper, System
 
 SESSION_MS = 6000

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Set
 from pathlib import Path
 from typing import Any
 
 from schemas.results import Status
 from streams.client import PlanClient
 from tests.integration.invariants import lag, order_broken, results_of, rows_left
+from tests.integration.symptoms import hidden, last_words
 from tests.integration.system import Member, System, eventually
 
 HANDLERS = "tests.integration.handlers"
@@ -114,12 +115,26 @@ async def survive(
         load = asyncio.create_task(submit_slowly(client, mixed(count), seconds))
         await faults()
         submitted = await load
-    await eventually(
-        lambda: results_of(system),
-        lambda seen: seen.results.keys() >= submitted.keys(),
-        timeout=60,
-    )
+    await all_ended(system, submitted.keys())
     await check(system, submitted)
+
+
+async def all_ended(system: System, plan_ids: Set[str]) -> None:
+    """Wait for their results; fails with what tells why some do not come."""
+
+    async def missing() -> Set[str]:
+        return plan_ids - (await results_of(system)).results.keys()
+
+    try:
+        await eventually(missing, lambda them: not them, timeout=60)
+    except AssertionError as error:
+        for line in (
+            *[f"{each.log.name}: {each.state}" for each in system.members],
+            *last_words(each.log for each in system.members),
+            *[line async for line in hidden(system)],
+        ):
+            error.add_note(line)
+        raise
 
 
 def single(action: str, payload: dict[str, Any]) -> dict[str, Any]:

@@ -86,6 +86,14 @@ class Member:
         """Whether there is no process of it now."""
         return self.process is None or self.process.returncode is not None
 
+    @property
+    def state(self) -> str:
+        """Whether it runs, or how it ended."""
+        if self.process is None:
+            return "not started"
+        code = self.process.returncode
+        return "running" if code is None else f"ended with {code}"
+
     def signal(self, number: int) -> None:
         """Send its process a signal, if there is one."""
         if self.process is not None and not self.has_ended:
