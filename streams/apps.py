@@ -270,15 +270,19 @@ def _slot(settings: Settings, app_id: str) -> str:
 
 
 def _agent(app: HostedApp, name: str, topic: Topic) -> None:
-    """Declare an agent that hands the chunks of one topic to the app's host."""
+    """Declare an agent that hands the chunks of one topic to the app's host.
+
+    An event has several, of one partition each (`streams.runtime.delivery`).
+    """
 
     async def hand_over(stream: Any) -> None:
         async for event in stream.noack().events():
-            message = event.message
-            try:
-                app.host.deliver(message.generation_id, message.tp, event.value)
-            except Exception as exc:  # noqa: BLE001 - Faust would pass the chunk over
-                die(f"a chunk of {message.tp} could not be taken", exc)
+            generation = event.message.generation_id
+            for tp, records in event.value:
+                try:
+                    app.host.deliver(generation, tp, records)
+                except Exception as exc:  # noqa: BLE001 - Faust would pass it over
+                    die(f"a chunk of {tp} could not be taken", exc)
 
     source = app.topic(topic.name, key_type=bytes, value_type=bytes)
     app.agent(source, name=name)(hand_over)
