@@ -21,6 +21,7 @@ from streams.bootstrap import require
 from streams.config import Settings
 from streams.exceptions import SettingsError
 from streams.runtime.coordinator import CoordinatorHost
+from streams.runtime.delivery import hand_over
 from streams.runtime.error_handler import ErrorHandlerHost
 from streams.runtime.exits import die
 from streams.runtime.outcomes import OutcomeSender
@@ -270,22 +271,13 @@ def _slot(settings: Settings, app_id: str) -> str:
 
 
 def _agent(app: HostedApp, name: str, topic: Topic) -> None:
-    """Declare an agent that hands the chunks of one topic to the app's host.
+    """Declare an agent that hands the chunks of one topic to the app's host."""
 
-    An event has several, of one partition each (`streams.runtime.delivery`).
-    """
-
-    async def hand_over(stream: Any) -> None:
-        async for event in stream.noack().events():
-            generation = event.message.generation_id
-            for tp, records in event.value:
-                try:
-                    app.host.deliver(generation, tp, records)
-                except Exception as exc:  # noqa: BLE001 - Faust would pass it over
-                    die(f"a chunk of {tp} could not be taken", exc)
+    async def agent(stream: Any) -> None:
+        await hand_over(stream, app.host.deliver)
 
     source = app.topic(topic.name, key_type=bytes, value_type=bytes)
-    app.agent(source, name=name)(hand_over)
+    app.agent(source, name=name)(agent)
 
 
 def _coordinator_ready(

@@ -1,6 +1,8 @@
 """What all tests share: a broker, and names that collide with no other test's."""
 
+import logging
 import os
+import tempfile
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,8 +29,17 @@ class Broker:
 
 
 def pytest_configure() -> None:
-    """Decide where temporary files lie, before there is one."""
+    """Decide where temporary files lie, before there is one; silence the client.
+
+    Under faults it warns of each of them, and hides what tests print of themselves.
+    """
     write_to_memory()
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+
+
+def pytest_report_header() -> str:
+    """Say where they lie: in memory, or on a disk that may be slow."""
+    return f"temporary files: {tempfile.gettempdir()}"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

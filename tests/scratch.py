@@ -1,18 +1,29 @@
 """Where tests write: in memory, where there is enough of it.
 
 Brokers wait for the disk at every change of their metadata. On a machine whose disk is
-busy a test of a broker's restart took 160 s instead of 14, and 25 s in memory: what is
-tested would be the disk.
+busy a test of a broker's restart took 160 s instead of 14, and 25 s in memory:
+otherwise the disk would be what is tested.
 """
 
+from __future__ import annotations
+
 import os
+import shutil
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 MEMORY = Path("/dev/shm")
 ENOUGH = 8 * 2**30
-"""Bytes. A run with all faults for half an hour leaves less than half of it."""
+"""Bytes that are free before anything is written there."""
+DISK = tempfile.gettempdir()
+"""Where it would be otherwise."""
+_LIMITS = (
+    ("memory.max", "memory.current"),
+    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
+)
+"""Of a container, by the kernel's second and first version."""
 
 
 def write_to_memory() -> None:
@@ -26,6 +37,24 @@ def write_to_memory() -> None:
         tempfile.tempdir = None
 
 
+@contextmanager
+def kept_if_it_fails(prefix: str, *, large: bool) -> Iterator[Path]:
+    """A directory that is removed when all is well, else left on the disk.
+
+    Args:
+        prefix: of its name.
+        large: whether more is written than memory may have room for.
+    """
+    where = Path(tempfile.mkdtemp(prefix=prefix, dir=DISK if large else None))
+    try:
+        yield where
+    except BaseException:
+        if where.parent != Path(DISK):
+            shutil.move(where, DISK)
+        raise
+    shutil.rmtree(where)
+
+
 def _is_fit(directory: Path) -> bool:
     try:
         found = os.statvfs(directory)
@@ -37,9 +66,18 @@ def _is_fit(directory: Path) -> bool:
 
 def _available() -> int:
     """Bytes of memory that nobody uses, by Linux's own count; 0 where it is unknown."""
+    available = 0
     with suppress(OSError):
         for line in Path("/proc/meminfo").read_text("ascii").splitlines():
             name, _, value = line.partition(":")
             if name == "MemAvailable":
-                return int(value.split()[0]) * 1024
-    return 0
+                available = int(value.split()[0]) * 1024
+    for limit, used in _LIMITS:
+        with suppress(OSError, ValueError):  # there is none, or it is "max"
+            left = _number(limit) - _number(used)
+            available = min(available, left)
+    return available
+
+
+def _number(name: str) -> int:
+    return int((Path("/sys/fs/cgroup") / name).read_text("ascii"))

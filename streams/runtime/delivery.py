@@ -3,8 +3,9 @@
 Stock Faust makes an event, four tasks and an acknowledgement of every record,
 commits on a timer past what is unfinished, and runs its consumer in a thread of
 its own, which costs a hand-over a hop. And it takes one event in each turn of the loop,
-which made records of 32 partitions wait for a second. Here one event carries what a
-fetch brought of a topic, nothing is acknowledged, and Faust commits nothing.
+which made records of 32 partitions wait for up to a second. Here one event carries up
+to `CHUNK` records of what a fetch brought of a topic, nothing is acknowledged, and
+Faust commits nothing.
 """
 
 from __future__ import annotations
@@ -27,10 +28,12 @@ from faust.types import TP
 from mode import Service
 from mode.utils.futures import maybe_async
 
+from streams.runtime.exits import die
 from streams.runtime.fetching import hand_over_first
 
 CHUNK = 500
-"""Most records in one event: bounds how long one fold may hold the loop."""
+"""Most records in one chunk, and in one event: bounds how long a fold, or a hand-over,
+may hold the loop."""
 
 Chunk = tuple[TP, list[Any]]
 """Consecutive records of a partition; what an event carries is a list of these."""
@@ -225,6 +228,22 @@ def reached(consumer: ChunkConsumer, tp: TP, done: int) -> int:
     return max(done, consumer.read_to(tp))
 
 
+async def hand_over(stream: Any, deliver: Callable[[int, TP, list[Any]], None]) -> None:
+    """Hand on the chunks that a stream's events carry, each of one partition.
+
+    Args:
+        stream: of an agent.
+        deliver: takes the generation that they were fetched in, and a chunk.
+    """
+    async for event in stream.noack().events():
+        generation = event.message.generation_id
+        for tp, records in event.value:
+            try:
+                deliver(generation, tp, records)
+            except Exception as exc:  # noqa: BLE001 - Faust would pass it over
+                die(f"a chunk of {tp} could not be taken", exc)
+
+
 class ChunkTransport(Transport):
     """Faust's aiokafka transport with the chunk consumer."""
 
@@ -232,7 +251,7 @@ class ChunkTransport(Transport):
 
 
 def _loads(chunks: Iterable[Chunk]) -> Iterator[list[Chunk]]:
-    """Put chunks together as long as they have no more records than one may have."""
+    """Group chunks into loads of at most `CHUNK` records."""
     load: list[Chunk] = []
     count = 0
     for chunk in chunks:

@@ -7,8 +7,6 @@ schedule of a seed, and writes down what was seen.
 from __future__ import annotations
 
 import asyncio
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +17,8 @@ from streams.devkit.kafka import EmbeddedKafka
 from streams.devkit.ports import free_ports
 from tests.chaos.options import Options
 from tests.chaos.proxy import Proxy
-from tests.chaos.run import Run
+from tests.chaos.run import LONG_S, Run
+from tests.scratch import DISK, kept_if_it_fails
 
 OPTIONS = Options.read()
 OVERHEAD_S = 900.0
@@ -35,14 +34,14 @@ def test_every_plan_ends_once_and_rightly_under_faults() -> None:
 
     Logs and data are removed when all is well; else they stay for who looks into it.
     """
-    where = Path(tempfile.mkdtemp(prefix="planstream-chaos-"))
     (proxy_port,) = free_ports(1)
-    with brokers(where / "kafka", proxy_port) as broker:
-        told = asyncio.run(carry_out(broker, proxy_port, where))
-    why = [f"see {where}; to repeat it: {OPTIONS.command}"]
-    why += [each[:CUT] for each in (*told["broken"], *told["notes"])]
-    assert not any(told["verdict"].values()), "\n".join(why)
-    shutil.rmtree(where)
+    large = OPTIONS.seconds > LONG_S or OPTIONS.brokers > 1
+    with kept_if_it_fails("planstream-chaos-", large=large) as where:
+        with brokers(where / "kafka", proxy_port) as broker:
+            told = asyncio.run(carry_out(broker, proxy_port, where))
+        why = [f"see {where.name} in {DISK}; to repeat it: {OPTIONS.command}"]
+        why += [each[:CUT] for each in (*told["broken"], *told["notes"])]
+        assert not any(told["verdict"].values()), "\n".join(why)
 
 
 def brokers(data: Path, proxy_port: int) -> EmbeddedKafka | EmbeddedCluster:

@@ -17,6 +17,7 @@ from tests.integration.system import Member, System, eventually
 
 HANDLERS = "tests.integration.handlers"
 ENVIRONMENT = {"where": "here"}
+LOOK_S = 10
 
 
 def plan(steps: list[tuple[str, str, dict[str, Any], list[str]]]) -> dict[str, Any]:
@@ -128,12 +129,16 @@ async def all_ended(system: System, plan_ids: Set[str]) -> None:
     try:
         await eventually(missing, lambda them: not them, timeout=60)
     except AssertionError as error:
-        for line in (
-            *[f"{each.log.name}: {each.state}" for each in system.members],
-            *last_words(each.log for each in system.members),
-            *[line async for line in hidden(system)],
-        ):
+        for each in system.members:
+            error.add_note(f"{each.log.name}: {each.state}")
+        for line in last_words(each.log for each in system.members):
             error.add_note(line)
+        try:
+            async with asyncio.timeout(LOOK_S):
+                async for line in hidden(system):
+                    error.add_note(line)
+        except Exception as why:  # noqa: BLE001 - it must not hide what failed
+            error.add_note(f"no look at the logs: {why!r}")
         raise
 
 

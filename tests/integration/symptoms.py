@@ -49,6 +49,5 @@ def last_words(logs: Iterable[Path]) -> list[str]:
 def _own_lines(log: Path) -> list[str]:
     if not log.exists():
         return []
-    return [
-        line for line in log.read_text("utf-8").splitlines() if " planstream" in line
-    ]
+    text = log.read_text("utf-8", errors="replace")
+    return [line for line in text.splitlines() if " planstream" in line]

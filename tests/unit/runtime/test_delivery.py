@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from faust.types import TP
 
-from streams.runtime.delivery import CHUNK, ChunkConsumer
+from streams.runtime import delivery
+from streams.runtime.delivery import CHUNK, ChunkConsumer, hand_over
 
 
 async def stopped_while_it_waits(*, told: bool) -> None:
@@ -51,7 +53,7 @@ def handed_out(fetched: dict[TP, list[Any]]) -> tuple[list[Any], dict[TP, int]]:
     consumer.handed = {}
     consumer._hand_out(fetched, 7)
     events = [queue.get_nowait() for _ in range(queue.qsize())]
-    assert {event.message.generation_id for event in events} <= {7}
+    assert {event.message.generation_id for event in events} == {7}
     return [event.value for event in events], consumer.handed
 
 
@@ -81,3 +83,48 @@ def test_no_event_has_more_records_than_may_hold_the_loop() -> None:
             each for load in loads for at, chunk in load if at == tp for each in chunk
         ]
         assert found == expected
+
+
+class Stream:
+    """One event, of the seventh generation."""
+
+    def __init__(self, load: list[Any]) -> None:
+        self._event = SimpleNamespace(
+            value=load, message=SimpleNamespace(generation_id=7)
+        )
+
+    def noack(self) -> Stream:
+        return self
+
+    async def events(self) -> AsyncIterator[Any]:
+        yield self._event
+
+
+LOAD = [(TP("plans", number), records(number + 1)) for number in range(3)]
+
+
+def test_every_chunk_of_an_event_is_handed_over() -> None:
+    """In order: a chunk that is left out would be committed past."""
+    taken: list[Any] = []
+    asyncio.run(hand_over(Stream(LOAD), lambda *chunk: taken.append(chunk)))
+    assert taken == [(7, tp, chunk) for tp, chunk in LOAD]
+
+
+def test_a_chunk_that_cannot_be_taken_ends_the_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Faust would go on with the next event."""
+
+    class Died(Exception):
+        pass
+
+    def die(why: str, error: BaseException) -> None:
+        raise Died(why) from error
+
+    def deliver(_generation: int, tp: TP, _records: list[Any]) -> None:
+        if tp.partition == 1:
+            raise ValueError
+
+    monkeypatch.setattr(delivery, "die", die)
+    with pytest.raises(Died, match="partition=1"):
+        asyncio.run(hand_over(Stream(LOAD), deliver))
