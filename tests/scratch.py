@@ -15,8 +15,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 MEMORY = Path("/dev/shm")
-ENOUGH = 8 * 2**30
-"""Bytes that are free before anything is written there."""
+ENOUGH = 2 * 2**30
+"""Bytes that are free before anything is written there; a run takes 0.1 GB at most."""
 DISK = tempfile.gettempdir()
 """Where it would be otherwise."""
 _LIMITS = (
