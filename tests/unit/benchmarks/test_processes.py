@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from benchmarks import machine
 from benchmarks.processes import Peaks, family, usages
+from tests.scratch import DISK
 
 BUSY = "sum(i * i for i in range(4_000_000)); print(flush=True); sys.stdin.read()"
 PARENT = "subprocess.run([sys.executable, '-c', 'import sys; ' + sys.argv[1]])"
@@ -94,10 +96,10 @@ def test_the_most_memory_is_remembered_from_a_time_on() -> None:
     assert 32 < peaks[1] < 64
 
 
-def test_what_is_written_to_disks_is_counted(tmp_path: Path) -> None:
+def test_what_is_written_to_disks_is_counted() -> None:
     """Not everywhere: memory that looks like a disk is none."""
     before = usages({"own": os.getpid()})["own"].written_bytes
-    with (tmp_path / "file").open("wb") as file:
+    with tempfile.TemporaryFile(dir=DISK) as file:
         file.write(b"x" * 2**22)
         file.flush()
         os.fsync(file.fileno())
