@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import psutil
+
 MEMORY = Path("/dev/shm")
 ENOUGH = 2 * 2**30
 """Bytes that are free before anything is written there; a run takes 0.1 GB at most."""
@@ -65,13 +67,8 @@ def _is_fit(directory: Path) -> bool:
 
 
 def _available() -> int:
-    """Bytes of memory that nobody uses, by Linux's own count; 0 where it is unknown."""
-    available = 0
-    with suppress(OSError):
-        for line in Path("/proc/meminfo").read_text("ascii").splitlines():
-            name, _, value = line.partition(":")
-            if name == "MemAvailable":
-                available = int(value.split()[0]) * 1024
+    """Bytes of memory that may be used: of the machine, or of a container on it."""
+    available = psutil.virtual_memory().available
     for limit, used in _LIMITS:
         with suppress(OSError, ValueError):  # there is none, or it is "max"
             left = _number(limit) - _number(used)

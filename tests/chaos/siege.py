@@ -11,9 +11,8 @@ from typing import Any
 
 from streams import bootstrap
 from streams.client import PlanClient
-from tests.integration.invariants import results_of
-from tests.integration.survival import ENVIRONMENT, HANDLERS, check, mixed
-from tests.integration.system import Keeper, Member, System, eventually
+from tests.integration.survival import ENVIRONMENT, HANDLERS, all_ended, check, mixed
+from tests.integration.system import Keeper, Member, System
 
 READY_S = 60.0
 RESTARTED_AFTER_S = 1.0
@@ -59,11 +58,7 @@ async def survives(system: System, fault: Awaitable[None]) -> None:
     """Submit as long as the fault lasts; then each plan must end once, and rightly."""
     submitted = await _submit_during(system, fault)
     assert submitted
-    await eventually(
-        lambda: results_of(system),
-        lambda seen: seen.results.keys() >= submitted.keys(),
-        timeout=ENDED_S,
-    )
+    await all_ended(system, submitted.keys(), ENDED_S)
     await check(system, submitted)
 
 

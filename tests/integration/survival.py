@@ -120,14 +120,14 @@ async def survive(
     await check(system, submitted)
 
 
-async def all_ended(system: System, plan_ids: Set[str]) -> None:
+async def all_ended(system: System, plan_ids: Set[str], timeout: float = 60) -> None:
     """Wait for their results; fails with what tells why some do not come."""
 
     async def missing() -> Set[str]:
         return plan_ids - (await results_of(system)).results.keys()
 
     try:
-        await eventually(missing, lambda them: not them, timeout=60)
+        await eventually(missing, lambda them: not them, timeout)
     except AssertionError as error:
         for each in system.members:
             error.add_note(f"{each.log.name}: {each.state}")
